@@ -1,0 +1,1 @@
+"""The contracts that the gateway and the workers both speak. Nothing that only one side needs."""

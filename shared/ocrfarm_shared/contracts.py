@@ -1,0 +1,277 @@
+"""Wire types: what crosses HTTP, the queue and the ledger.
+
+Types that come *in* over HTTP forbid unknown fields (`Incoming`), so that a typing error is a 422 and not a silent default.
+Types that travel between our own processes ignore them (`Travelling`), because nodes lag a release behind.
+
+Coordinates are pixels of the page as it was sent, after EXIF rotation: origin top left, x to the right, y down. For a PDF
+page they are pixels of the page rendered at `Page.dpi`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+SCHEMA_VERSION = 1
+
+
+class JobState(StrEnum):
+    """Where a job stands. The last four are terminal: a job enters exactly one of them, once."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    PARTIAL = "partial"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        return self not in (JobState.QUEUED, JobState.RUNNING)
+
+
+class Priority(StrEnum):
+    INTERACTIVE = "interactive"
+    NORMAL = "normal"
+    BULK = "bulk"
+
+
+class Layout(StrEnum):
+    """`line`: the image is one line or word, no detection; `page`: detect; `auto`: page unless it is plainly a line."""
+
+    AUTO = "auto"
+    PAGE = "page"
+    LINE = "line"
+
+
+class CacheMode(StrEnum):
+    """`use`: answer from the cache and join a run in flight; `refresh`: read again and store; `off`: neither look nor store."""
+
+    USE = "use"
+    REFRESH = "refresh"
+    OFF = "off"
+
+
+class Incoming(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Travelling(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+# ---------------------------------------------------------------------------------------------------- options
+
+
+class ReadingOptions(Incoming):
+    """The `options` JSON of a submission: per-job settings of the reading. They never touch a process-wide object."""
+
+    orientation: bool = Field(True, description="Turn lines (and pages) that stand on their head before reading them.")
+    dpi: int = Field(200, ge=72, le=400, description="Resolution at which PDF pages are rendered, dots per inch.")
+    min_confidence: float = Field(0.3, ge=0, le=1, description="Lines whose confidence is lower are left out.")
+
+
+PageRange = Annotated[str, StringConstraints(pattern=r"^\d+(-\d*)?(,\d+(-\d*)?)*$", max_length=200)]
+ProfileName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+Tag = Annotated[str, StringConstraints(max_length=100)]
+
+
+class OcrOptions(Incoming):
+    """Everything a person may choose that changes the text; part of the cache key."""
+
+    profile: ProfileName = "accurate-int8"
+    layout: Layout = Layout.AUTO
+    languages: tuple[str, ...] = ()
+    pages: PageRange | None = Field(None, description="Pages of a document, counted from 1: `3`, `1-4,9`, `5-`.")
+    options: ReadingOptions = ReadingOptions()  # type: ignore[call-arg]
+
+
+class Submission(Incoming):
+    """One submission of one document: the options of the reading, and how it is to be handled."""
+
+    ocr: OcrOptions = OcrOptions()  # type: ignore[call-arg]
+    cache: CacheMode = CacheMode.USE
+    priority: Priority = Priority.NORMAL
+    tag: Tag | None = None
+    webhook: str | None = Field(None, max_length=2000)
+    deadline_s: float | None = Field(None, gt=0, le=7 * 86400)
+    filename: str | None = Field(None, max_length=255, description="As the client sent it: data, never a path.")
+
+
+# ---------------------------------------------------------------------------------------------------- documents
+
+Polygon = list[tuple[float, float]]
+
+
+class Failure(Travelling):
+    """Why something failed. `code` is stable (ocrfarm_shared.errors); `message` says what to do."""
+
+    code: str
+    message: str
+    retryable: bool = False
+
+
+class Word(Travelling):
+    text: str
+    confidence: float = Field(ge=0, le=1)
+    polygon: Polygon
+
+
+class Line(Travelling):
+    """One line of text. `model` is the registry id of the recogniser that read it."""
+
+    text: str
+    confidence: float = Field(ge=0, le=1)
+    polygon: Polygon
+    words: list[Word] = []
+    model: str
+
+
+class Page(Travelling):
+    """One page that was read, lines in reading order. No lines means that nothing is written there, never that it failed."""
+
+    number: int = Field(ge=1)
+    width: int = Field(ge=0, description="Pixels of the page as sent, after EXIF rotation.")
+    height: int = Field(ge=0)
+    dpi: int | None = Field(None, description="PDF pages: the resolution that the polygons are given at.")
+    rotation: Literal[0, 90, 180, 270] = Field(0, description="Degrees clockwise by which the page was turned to be read.")
+    language: str | None = Field(None, description="A guess from the letters read: en, zh, und.")
+    lines: list[Line] = []
+    models: list[str] = []
+    timings_ms: dict[str, float] = Field({}, description="Milliseconds by stage.")
+    error: Failure | None = Field(None, description="Set where this page could not be read; `lines` is then empty.")
+
+    @property
+    def text(self) -> str:
+        return "\n".join(line.text for line in self.lines)
+
+
+class Document(Travelling):
+    """What was read of one document."""
+
+    schema_version: int = SCHEMA_VERSION
+    page_count: int
+    pages: list[Page]
+    models: list[str] = []
+    timings_ms: dict[str, float] = {}
+    text: str = Field("", description="The pages' text, a form feed between pages.")
+
+    @classmethod
+    def of(cls, pages: list[Page], page_count: int | None = None) -> Document:
+        timings: dict[str, float] = {}
+        for page in pages:
+            for stage, ms in page.timings_ms.items():
+                timings[stage] = round(timings.get(stage, 0.0) + ms, 3)
+        return cls(
+            page_count=len(pages) if page_count is None else page_count,
+            pages=pages,
+            models=sorted({m for p in pages for m in p.models}),
+            timings_ms=timings,
+            text="\f".join(p.text for p in pages),
+        )
+
+
+# ---------------------------------------------------------------------------------------------------- jobs over HTTP
+
+
+class Progress(Travelling):
+    pages_done: int = 0
+    pages_total: int | None = Field(None, description="None until the document was opened.")
+
+
+class JobView(Travelling):
+    """What `GET /v1/jobs/{id}` answers. Times are seconds since the epoch, by the ledger's clock."""
+
+    id: str
+    state: JobState
+    queue_position: int | None = Field(None, description="Units ahead in the tenant's own lane; None once it runs.")
+    cached: bool = False
+    progress: Progress = Progress()  # type: ignore[call-arg]
+    attempt: int = Field(0, description="The highest number of attempts that any page of it needed so far.")
+    profile: str = ""
+    priority: Priority = Priority.NORMAL
+    tag: str | None = None
+    filename: str | None = None
+    media_type: str | None = None
+    size: int | None = Field(None, description="Bytes.")
+    created_at: float = 0.0
+    started_at: float | None = None
+    ended_at: float | None = None
+    expires_at: float | None = Field(None, description="When the result is removed; None while the job is under way.")
+    error: Failure | None = None
+    links: dict[str, str] = {}
+
+
+class JobList(Travelling):
+    jobs: list[JobView]
+    cursor: str | None = Field(None, description="Give it back as `cursor=` for the next page; None at the end.")
+
+
+class PageList(Travelling):
+    """Finished pages with a number over `after`, in page order; they may have gaps while the rest still runs."""
+
+    state: JobState
+    progress: Progress
+    pages: list[Page]
+
+
+class ProfileView(Travelling):
+    name: str
+    description: str
+    models: list[str]
+    languages: list[str]
+    default: bool = False
+
+
+class ProcessView(Travelling):
+    """One worker process that can read now."""
+
+    id: str
+    node: str
+    profiles: list[str] = []
+    reading: str | None = None
+
+
+class NodeView(Travelling):
+    name: str
+    slots: int
+    version: str = ""
+    info: dict[str, Any] = {}
+
+
+class FarmView(Travelling):
+    """What is alive, what waits, how fast it goes."""
+
+    version: str
+    commit: str
+    nodes: list[NodeView]
+    slots: int = Field(description="Worker processes alive.")
+    queued_units: int
+    running_units: int
+    oldest_queued_s: float | None = Field(description="Age of the unit that has waited longest, seconds.")
+    pages_per_minute: float
+    pages_total: int
+    dead_letters: int
+
+
+class DeadLetter(Travelling):
+    """A run that failed for good through no fault of the document, with every attempt made."""
+
+    id: str = Field(description="Id of the job.")
+    failed_at: float
+    failure: Failure
+    attempts: list[dict[str, Any]]
+
+
+class Problem(BaseModel):
+    """application/problem+json (RFC 9457). `code` is stable; `detail` says what to do."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    code: str
+    retryable: bool = False
+    instance: str | None = None

@@ -1,0 +1,153 @@
+"""The only reader of environment variables. Every setting is `OCRFARM_` + its name in capitals.
+
+The order that the promise rests on is checked when settings are read, and a farm that breaks it refuses to start:
+    3 x heartbeat <= lease < hard time limit < visibility timeout < result TTL
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import quote
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+PREFIX = "OCRFARM_"
+
+
+class SettingsError(Exception):
+    """A setting is wrong; the message names it and says what it takes."""
+
+
+class Settings(BaseModel):
+    """All settings of all roles. Durations are seconds, sizes bytes, unless the name says otherwise."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    # where things are
+    state: Path = Field(Path(".ocrfarm"), description="Folder for everything that the farm keeps on this machine.")
+    redis_url: str | None = Field(None, description="One's own Redis; left out, `ocrfarm up` starts an embedded one.")
+    redis_password: str | None = None
+    namespace: str = Field("of", pattern=r"^[a-z0-9_-]{1,32}$", description="Prefix of every Redis key; one farm, one prefix.")
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535)
+    flower_port: int = Field(5555, ge=0, le=65535)
+    redis_port: int = Field(0, ge=0, le=65535, description="Of the embedded Redis; 0: any free port.")
+    workers: int = Field(0, ge=0, le=512, description="Worker processes; 0: one a core.")
+    flower: bool = True
+    url: str | None = Field(None, description="Where the command line finds the farm; default: http://host:port.")
+    api_key: str | None = Field(None, description="Sent by the command line and the client.")
+    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+
+    # what is taken
+    max_upload_mb: float = Field(50, gt=0)
+    max_pages: int = Field(2000, ge=1)
+    max_megapixels: float = Field(80, gt=0, description="Of one page, after decoding or rendering.")
+    max_queued: int = Field(200_000, ge=1, description="Jobs under way in the whole farm before it answers 503.")
+
+    # reading
+    dpi: int = Field(200, ge=72, le=400)
+    model_folder: Path | None = Field(None, description="Where built models are kept; default: state/models.")
+    preload: str = Field("", description="Profiles to load at boot, comma separated; empty: the default profile.")
+
+    # time
+    heartbeat_s: float = Field(5, gt=0)
+    lease_s: float = Field(15, gt=0)
+    sweep_s: float = Field(5, gt=0)
+    soft_time_limit_s: float = Field(100, gt=0)
+    hard_time_limit_s: float = Field(120, gt=0)
+    visibility_timeout_s: float = Field(180, gt=0)
+    result_ttl_s: float = Field(24 * 3600, gt=0)
+    record_ttl_s: float = Field(7 * 24 * 3600, gt=0, description="How long an ended job's record answers 410 before it is 404.")
+    max_attempts: int = Field(3, ge=1, le=20)
+    max_clock_skew_s: float = Field(30, gt=0)
+
+    # processes
+    max_tasks_per_child: int = Field(500, ge=0, description="0: never recycled.")
+    max_memory_per_child_mb: int = Field(1500, ge=0, description="0: no limit.")
+
+    version: str = ""
+    commit: str = ""
+
+    @model_validator(mode="after")
+    def _order(self) -> Self:
+        chain = [
+            ("3 x heartbeat_s", 3 * self.heartbeat_s, "lease_s", self.lease_s, True),
+            ("lease_s", self.lease_s, "hard_time_limit_s", self.hard_time_limit_s, False),
+            ("soft_time_limit_s", self.soft_time_limit_s, "hard_time_limit_s", self.hard_time_limit_s, False),
+            ("hard_time_limit_s", self.hard_time_limit_s, "visibility_timeout_s", self.visibility_timeout_s, False),
+            ("visibility_timeout_s", self.visibility_timeout_s, "result_ttl_s", self.result_ttl_s, False),
+        ]
+        for left, a, right, b, equal_is_fine in chain:
+            if a > b or (a == b and not equal_is_fine):
+                sign = "<=" if equal_is_fine else "<"
+                raise ValueError(f"{left} ({a:g}) must be {sign} {right} ({b:g}), else a page could be lost or run twice")
+        return self
+
+    # ------------------------------------------------------------------ what follows from them
+    @property
+    def max_upload_bytes(self) -> int:
+        return int(self.max_upload_mb * 1_000_000)
+
+    @property
+    def max_pixels(self) -> int:
+        return int(self.max_megapixels * 1_000_000)
+
+    @property
+    def worker_count(self) -> int:
+        return self.workers or len(os.sched_getaffinity(0))
+
+    @property
+    def blob_folder(self) -> Path:
+        return self.state / "blobs"
+
+    @property
+    def models_folder(self) -> Path:
+        return self.model_folder or self.state / "models"
+
+    @property
+    def farm_url(self) -> str:
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104 - compared, not bound
+        return self.url or f"http://{host}:{self.port}"
+
+    @property
+    def broker_url(self) -> str:
+        """The Redis address with the password in it; raises SettingsError where no Redis is named."""
+        if not self.redis_url:
+            raise SettingsError("No Redis is named: set OCRFARM_REDIS_URL, or use `ocrfarm up`, which starts one.")
+        if self.redis_password and "@" not in self.redis_url:
+            scheme, _, rest = self.redis_url.partition("://")
+            return f"{scheme}://:{quote(self.redis_password, safe='')}@{rest}"
+        return self.redis_url
+
+    def environment(self) -> dict[str, str]:
+        """The variables that make a child process read these same settings."""
+        out: dict[str, str] = {}
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if value is not None and value != field.default:
+                out[PREFIX + name.upper()] = ("1" if value else "0") if isinstance(value, bool) else str(value)
+        return out
+
+
+def read_settings(environ: dict[str, str] | None = None, **overrides: Any) -> Settings:
+    """Settings from the environment; keyword arguments that are not None win. Raises SettingsError."""
+    source = dict(os.environ) if environ is None else environ
+    values: dict[str, Any] = {
+        name: source[PREFIX + name.upper()] for name in Settings.model_fields if source.get(PREFIX + name.upper())
+    }
+    values |= {k: v for k, v in overrides.items() if v is not None}
+    try:
+        return Settings(**values)
+    except ValidationError as err:
+        first = err.errors()[0]
+        name = PREFIX + str(first["loc"][0]).upper() if first["loc"] else "settings"
+        raise SettingsError(f"{name}: {first['msg'].removeprefix('Value error, ')}") from None
+
+
+@cache
+def settings() -> Settings:
+    """This process's settings, read once."""
+    return read_settings()
