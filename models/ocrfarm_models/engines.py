@@ -1,0 +1,47 @@
+"""The engines of one profile, opened and warmed: what a worker process holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ocrfarm_models.classifier import DirectionClassifier
+from ocrfarm_models.detector import Detector
+from ocrfarm_models.recognizer import Recognizer
+from ocrfarm_models.registry import resolve
+from ocrfarm_shared.profiles import Profile
+
+
+@dataclass(frozen=True)
+class Engines:
+    """Detector, recogniser and (where the profile names one) direction classifier of a profile."""
+
+    profile: str
+    detector: Detector
+    recognizer: Recognizer
+    classifier: DirectionClassifier | None
+    models: tuple[str, ...]
+
+    @classmethod
+    def load(cls, profile: Profile, *, threads: int = 1) -> Engines:
+        """Open and warm the profile's models. Raises ModelUnavailable with a sentence that says what to do."""
+        return cls(
+            profile=profile.name,
+            detector=Detector.open(resolve(profile.detector), threads=threads),
+            recognizer=Recognizer.open(resolve(profile.recognizer), threads=threads),
+            classifier=DirectionClassifier.open(resolve(profile.classifier), threads=threads)
+            if profile.classifier
+            else None,
+            models=profile.models,
+        )
+
+    def close(self) -> None:
+        """Release the sessions' memory."""
+        self.detector.close()
+        self.recognizer.close()
+        if self.classifier:
+            self.classifier.close()
+
+
+def load(profile: Profile, *, threads: int = 1) -> Engines:
+    """`Engines.load`."""
+    return Engines.load(profile, threads=threads)

@@ -1,0 +1,77 @@
+"""One line of text as the tensor that a recogniser (or a direction classifier) takes. The same code trains and serves.
+
+A crop keeps its aspect ratio at full width: nothing is cut off. Only a line wider than `rule.max_width` columns is squeezed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ocrfarm_models.spec import InputRule
+
+Crop = NDArray[np.uint8]
+Tensor = NDArray[np.float32]
+
+# Below this scale bilinear sampling skips whole pixels, and thin strokes with them.
+_AREA_BELOW = 0.5
+
+
+def columns(height: int, width: int, rule: InputRule) -> int:
+    """Columns that a crop of `height` x `width` pixels fills in the tensor, before padding."""
+    limit = rule.width or rule.max_width
+    return max(1, min(math.ceil(rule.height * width / max(height, 1)), limit))
+
+
+def padded_columns(widest: int, rule: InputRule) -> int:
+    """Columns of the tensor of a batch whose widest line fills `widest` columns."""
+    if rule.width:
+        return rule.width
+    return math.ceil(max(widest, rule.min_width) / rule.multiple) * rule.multiple
+
+
+def resize_line(crop: Crop, rule: InputRule) -> Crop:
+    """The crop in the rule's channels and height: uint8, (height, columns) for GREY, else (height, columns, 3).
+
+    `crop` is uint8, HxW or HxWx1 grey, or HxWx3 BGR. Raises ValueError for anything else and for an empty crop.
+    """
+    if crop.size == 0 or crop.dtype != np.uint8 or crop.ndim not in (2, 3):
+        raise ValueError(f"a crop is a non-empty uint8 image, not {crop.dtype} {crop.shape}")
+    if crop.ndim == 3 and crop.shape[2] == 1:
+        crop = crop[:, :, 0]
+    if crop.ndim == 2 and rule.channels != "GREY":
+        crop = cv2.cvtColor(crop, cv2.COLOR_GRAY2BGR).astype(np.uint8, copy=False)
+    elif crop.ndim == 3 and rule.channels != "BGR":
+        code = cv2.COLOR_BGR2GRAY if rule.channels == "GREY" else cv2.COLOR_BGR2RGB
+        crop = cv2.cvtColor(crop, code).astype(np.uint8, copy=False)
+    height, width = crop.shape[:2]
+    target = columns(height, width, rule)
+    if (height, width) == (rule.height, target):
+        return crop
+    method = cv2.INTER_AREA if rule.height / height < _AREA_BELOW else cv2.INTER_LINEAR
+    return cv2.resize(crop, (target, rule.height), interpolation=method).astype(np.uint8, copy=False)
+
+
+def to_batch(lines: Sequence[Crop], rule: InputRule) -> Tensor:
+    """Resized lines (of `resize_line`) side by side: float32, normalised, padded on the right with `rule.pad`.
+
+    (N, C, height, columns) for NCHW, (N, height, columns, C) for NHWC.
+    """
+    widest = max(line.shape[1] for line in lines)
+    shape = (len(lines), rule.height, padded_columns(widest, rule), rule.depth)
+    batch = np.full(shape if rule.layout == "NHWC" else (shape[0], shape[3], *shape[1:3]), rule.pad, np.float32)
+    scale, offset = np.float32(1 / (255 * rule.std)), np.float32(rule.mean / rule.std)
+    for row, line in zip(batch, lines, strict=True):
+        value = line[:, :, None] if line.ndim == 2 else line
+        if rule.layout == "NCHW":
+            value = value.transpose(2, 0, 1)
+            part = row[:, :, : value.shape[2]]
+        else:
+            part = row[:, : value.shape[1]]
+        np.multiply(value, scale, out=part, dtype=np.float32, casting="unsafe")
+        part -= offset
+    return batch

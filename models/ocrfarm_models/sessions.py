@@ -1,0 +1,60 @@
+"""ONNX Runtime sessions. The only file that imports onnxruntime.
+
+One process reads one page on one core, so that a session has one thread of its own and never spins while it waits:
+a farm grows by processes, and spinning threads would take the cores that other processes work on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from ocrfarm_shared.errors import ModelUnavailable
+
+_ERROR = 3  # severity: ONNX Runtime warns of things that its user cannot change
+
+
+class Session:
+    """An open model. Not safe to share over a fork: open it in the process that uses it."""
+
+    def __init__(self, path: Path, *, threads: int = 1, arena: bool = False) -> None:
+        """Raises ModelUnavailable where ONNX Runtime cannot open the file."""
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+        options.enable_cpu_mem_arena = arena
+        options.log_severity_level = _ERROR
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+        try:
+            self._session: ort.InferenceSession | None = ort.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as err:  # ONNX Runtime raises a class of its own for each status
+            raise ModelUnavailable(
+                f"{path.name} cannot be opened ({type(err).__name__}); run `ocrfarm models build --force` on this node."
+            ) from err
+        self.input_name: str = self._session.get_inputs()[0].name
+        self.output_names: tuple[str, ...] = tuple(o.name for o in self._session.get_outputs())
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """The model's own metadata (its charset, among others)."""
+        assert self._session is not None, "the session was closed"
+        return dict(self._session.get_modelmeta().custom_metadata_map)
+
+    def run(self, tensor: NDArray[Any]) -> list[NDArray[Any]]:
+        """All outputs for one input tensor. ONNX Runtime's own errors come through."""
+        assert self._session is not None, "the session was closed"
+        return [np.asarray(out) for out in self._session.run(None, {self.input_name: tensor})]
+
+    def close(self) -> None:
+        """Release the model's memory; the session cannot be used afterwards."""
+        self._session = None

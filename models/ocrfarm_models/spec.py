@@ -1,0 +1,87 @@
+"""What the registry says of a model: frozen records that drive the generic detector, classifier and recogniser.
+
+A model that follows one of these rules is added by a row in registry.toml and a file; no code of ours knows its name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+Kind = Literal["detector", "classifier", "recognizer"]
+Layout = Literal["NCHW", "NHWC"]
+Channels = Literal["RGB", "BGR", "GREY"]
+
+
+@dataclass(frozen=True)
+class InputRule:
+    """How an image becomes the model's tensor.
+
+    height      rows of the tensor; 0: free (a detector)
+    width       columns where the model takes only one width; 0: free
+    multiple    free widths (a detector: both sides) are padded or rounded to a multiple of this many pixels
+    min_width   narrower lines are padded to this many columns, never stretched
+    max_width   wider lines are squeezed to this many columns, never cut
+    mean, std   one number for all channels: value = (pixel / 255 - mean) / std
+    pad         value, after normalising, of the columns right of a line that is narrower than its batch
+    """
+
+    height: int
+    width: int = 0
+    multiple: int = 1
+    min_width: int = 0
+    max_width: int = 8192
+    layout: Layout = "NCHW"
+    channels: Channels = "BGR"
+    mean: float = 0.5
+    std: float = 0.5
+    pad: float = 0.0
+
+    @property
+    def depth(self) -> int:
+        """Channels of the tensor."""
+        return 1 if self.channels == "GREY" else 3
+
+
+@dataclass(frozen=True)
+class DetectorRule:
+    """DB detector (Liao et al., 2020, "Real-time scene text detection with differentiable binarization").
+
+    Sides are pixels of the image given; thresholds are on the 0..1 text map.
+    """
+
+    min_side: int = 736
+    max_side: int = 2000
+    threshold: float = 0.3
+    box_threshold: float = 0.5
+    unclip: float = 1.6
+    dilate: bool = True
+    max_regions: int = 1000
+    min_size: float = 3.0
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """One row of the registry with its file found and its hash checked.
+
+    path      the ONNX file to open
+    charset   "metadata:<key>" of the ONNX file, or "file:<name>" beside it; empty for detectors and classifiers
+    blank     index of CTC's blank
+    space     the charset leaves the space out and the model has it as its last class (the habit of PP-OCR)
+    version   what stands in cache keys: id, recipe and a short hash
+    """
+
+    id: str
+    kind: Kind
+    path: Path
+    sha256: str
+    licence: str
+    version: str
+    input: InputRule
+    charset: str = ""
+    blank: int = 0
+    space: bool = False
+    threshold: float = 0.0
+    detector: DetectorRule = field(default_factory=DetectorRule)
+    figures: dict[str, float] = field(default_factory=dict, compare=False, hash=False)
