@@ -136,7 +136,9 @@ class Page(Travelling):
     width: int = Field(ge=0, description="Pixels of the page as sent, after EXIF rotation.")
     height: int = Field(ge=0)
     dpi: int | None = Field(None, description="PDF pages: the resolution that the polygons are given at.")
-    rotation: Literal[0, 90, 180, 270] = Field(0, description="Degrees clockwise by which the page was turned to be read.")
+    rotation: Literal[0, 90, 180, 270] = Field(
+        0, description="Degrees clockwise by which the page was turned to be read."
+    )
     language: str | None = Field(None, description="A guess from the letters read: en, zh, und.")
     lines: list[Line] = []
     models: list[str] = []

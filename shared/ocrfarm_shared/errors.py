@@ -84,7 +84,7 @@ class IdempotencyConflict(RequestError):
 
 class MissingFile(RequestError):
     code, status, title = "missing_file", 400, "No file"
-    default = "Send the document as the multipart field `file`, as the raw body, or as JSON {\"base64\": …}."
+    default = 'Send the document as the multipart field `file`, as the raw body, or as JSON {"base64": …}.'
 
 
 class TooLarge(RequestError):
@@ -98,19 +98,39 @@ class UnsupportedType(RequestError):
 
 
 class NotFound(RequestError):
-    code, status, title, default = "not_found", 404, "Not found", "There is no such thing here, or its record has expired."
+    code, status, title, default = (
+        "not_found",
+        404,
+        "Not found",
+        "There is no such thing here, or its record has expired.",
+    )
 
 
 class MethodNotAllowed(RequestError):
-    code, status, title, default = "method_not_allowed", 405, "Method not allowed", "This address takes another method; see /docs."
+    code, status, title, default = (
+        "method_not_allowed",
+        405,
+        "Method not allowed",
+        "This address takes another method; see /docs.",
+    )
 
 
 class AlreadyEnded(RequestError):
-    code, status, title, default = "already_ended", 409, "Already ended", "The job has ended; nothing is left to cancel."
+    code, status, title, default = (
+        "already_ended",
+        409,
+        "Already ended",
+        "The job has ended; nothing is left to cancel.",
+    )
 
 
 class NotSucceeded(RequestError):
-    code, status, title, default = "not_succeeded", 409, "No result", "The job did not succeed, so that it has no result."
+    code, status, title, default = (
+        "not_succeeded",
+        409,
+        "No result",
+        "The job did not succeed, so that it has no result.",
+    )
 
 
 class Expired(RequestError):
@@ -148,7 +168,10 @@ class Encrypted(DocumentError):
 
 
 class TooManyPages(DocumentError):
-    code, default = "too_many_pages", "The document has more pages than this farm takes; split it, or choose some with `pages`."
+    code, default = (
+        "too_many_pages",
+        "The document has more pages than this farm takes; split it, or choose some with `pages`.",
+    )
 
 
 class TooManyPixels(DocumentError):
@@ -164,16 +187,26 @@ class FarmError(OcrFarmError):
 
 
 class FarmFull(FarmError):
-    code, status, title, default = "farm_full", 503, "Farm full", "The farm's queue is full; try again after Retry-After seconds."
+    code, status, title, default = (
+        "farm_full",
+        503,
+        "Farm full",
+        "The farm's queue is full; try again after Retry-After seconds.",
+    )
 
 
 class FarmUnavailable(FarmError):
     code, status, title = "farm_unavailable", 503, "Farm unavailable"
-    default = "The farm's store cannot be reached; try again after Retry-After seconds. Jobs that were accepted are safe."
+    default = (
+        "The farm's store cannot be reached; try again after Retry-After seconds. Jobs that were accepted are safe."
+    )
 
 
 class WorkerLost(FarmError):
-    code, default = "worker_lost", "The worker process died while it read this page, each time it was tried; the page may be too large for the node."
+    code, default = (
+        "worker_lost",
+        "The worker process died while it read this page, each time it was tried; the page may be too large for the node.",
+    )
 
 
 class Timeout(FarmError):
@@ -181,7 +214,10 @@ class Timeout(FarmError):
 
 
 class OutOfMemory(FarmError):
-    code, default = "out_of_memory", "Reading this page needed more memory than the node has; send it at a lower resolution."
+    code, default = (
+        "out_of_memory",
+        "Reading this page needed more memory than the node has; send it at a lower resolution.",
+    )
 
 
 class DeadlineExceeded(FarmError):
@@ -194,7 +230,10 @@ class BlobMissing(FarmError):
 
 
 class ModelUnavailable(FarmError):
-    code, default = "model_unavailable", "The model for this profile could not be loaded; run `ocrfarm doctor` on the node."
+    code, default = (
+        "model_unavailable",
+        "The model for this profile could not be loaded; run `ocrfarm doctor` on the node.",
+    )
 
 
 class Internal(FarmError):

@@ -30,7 +30,9 @@ class Settings(BaseModel):
     state: Path = Field(Path(".ocrfarm"), description="Folder for everything that the farm keeps on this machine.")
     redis_url: str | None = Field(None, description="One's own Redis; left out, `ocrfarm up` starts an embedded one.")
     redis_password: str | None = None
-    namespace: str = Field("of", pattern=r"^[a-z0-9_-]{1,32}$", description="Prefix of every Redis key; one farm, one prefix.")
+    namespace: str = Field(
+        "of", pattern=r"^[a-z0-9_-]{1,32}$", description="Prefix of every Redis key; one farm, one prefix."
+    )
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
     flower_port: int = Field(5555, ge=0, le=65535)
@@ -60,7 +62,9 @@ class Settings(BaseModel):
     hard_time_limit_s: float = Field(120, gt=0)
     visibility_timeout_s: float = Field(180, gt=0)
     result_ttl_s: float = Field(24 * 3600, gt=0)
-    record_ttl_s: float = Field(7 * 24 * 3600, gt=0, description="How long an ended job's record answers 410 before it is 404.")
+    record_ttl_s: float = Field(
+        7 * 24 * 3600, gt=0, description="How long an ended job's record answers 410 before it is 404."
+    )
     max_attempts: int = Field(3, ge=1, le=20)
     max_clock_skew_s: float = Field(30, gt=0)
 
@@ -83,7 +87,9 @@ class Settings(BaseModel):
         for left, a, right, b, equal_is_fine in chain:
             if a > b or (a == b and not equal_is_fine):
                 sign = "<=" if equal_is_fine else "<"
-                raise ValueError(f"{left} ({a:g}) must be {sign} {right} ({b:g}), else a page could be lost or run twice")
+                raise ValueError(
+                    f"{left} ({a:g}) must be {sign} {right} ({b:g}), else a page could be lost or run twice"
+                )
         return self
 
     # ------------------------------------------------------------------ what follows from them

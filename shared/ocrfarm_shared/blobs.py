@@ -1,0 +1,73 @@
+"""Upload bytes by content hash, in a folder (a volume that gateways and workers on one machine share).
+
+A blob's name is `tenant/sha256`: tenants share no file. Writing is temporary file, fsync, rename, fsync of the folder, so that a name
+that exists is whole, and survives power loss before the ledger accepts the job.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+_NAME = re.compile(r"^[a-z0-9_-]{1,64}/[0-9a-f]{64}$")
+
+
+class BlobStore:
+    """Raises FileNotFoundError for a blob that is not there and ValueError for what is no blob name."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.incoming = folder / "incoming"
+
+    def prepare(self) -> None:
+        self.incoming.mkdir(parents=True, exist_ok=True)
+
+    @staticmethod
+    def name(tenant: str, content: str) -> str:
+        return f"{tenant}/{content}"
+
+    def path(self, blob: str) -> Path:
+        if not _NAME.match(blob):
+            raise ValueError(f"not a blob name: {blob!r}")
+        tenant, content = blob.split("/")
+        return self.folder / tenant / content[:2] / content
+
+    def keep(self, temporary: Path, blob: str) -> Path:
+        """Move a written temporary file (in `incoming`) to its name; blocking, call it off the event loop."""
+        target = self.path(blob)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(temporary, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        temporary.replace(target)
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+        return target
+
+    def remove(self, blob: str) -> None:
+        self.path(blob).unlink(missing_ok=True)
+
+    def older_than(self, seconds: float) -> Iterator[str]:
+        """Names of blobs whose file is older than that; looks at every file, so ask seldom."""
+        limit = time.time() - seconds
+        for path in self.folder.glob("*/??/*"):
+            name = f"{path.parent.parent.name}/{path.name}"
+            if _NAME.match(name) and path.stat().st_mtime < limit:
+                yield name
+
+    def sweep_incoming(self, seconds: float) -> int:
+        """Remove temporary files that a dead gateway left behind; returns how many."""
+        limit, removed = time.time() - seconds, 0
+        for path in self.incoming.glob("*"):
+            if path.stat().st_mtime < limit:
+                path.unlink(missing_ok=True)
+                removed += 1
+        return removed

@@ -1,0 +1,293 @@
+"""The ledger's transitions, as values: each function says which Lua script runs with which arguments and how to read its answer.
+
+Two thin clients run them (`ocrfarm_shared.ledger.client`): the workers' and the dispatcher's blocking one, the gateway's asyncio
+one. So every rule of the ledger is written once. Times are seconds since the epoch by Redis' clock.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, TypeVar
+
+from ocrfarm_shared.contracts import CacheMode, JobState, Page, Submission
+from ocrfarm_shared.errors import DeadlineExceeded, OcrFarmError, WorkerLost
+from ocrfarm_shared.ledger.records import ClaimedUnit, DeadJob, FarmState, JobRecord
+from ocrfarm_shared.settings import Settings
+
+T = TypeVar("T")
+
+PLAN_WINDOW = 16  # pages of one document that stand in the backlog at a time
+PIN_SECONDS = 300.0
+
+
+@dataclass(frozen=True)
+class Call(Generic[T]):
+    """One atomic transition: script, arguments (sent as JSON), bytes, and the reader of the answer."""
+
+    script: str
+    parse: Callable[[Any], T]
+    arguments: dict[str, Any] = field(default_factory=dict)
+    payload: bytes = b""
+
+
+def new_id(kind: Literal["job", "run", "batch"]) -> str:
+    """An unguessable id, 128 bits, URL-safe."""
+    return f"{kind}_{secrets.token_hex(16)}"
+
+
+# ---------------------------------------------------------------------------------------------------- submitting
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A stored upload. `blob` is its name in the blob store."""
+
+    blob: str
+    media_type: str
+    size: int
+    plan: bool  # PDF, TIFF: pages are counted by a worker first
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """What became of a submission. `full`: the farm takes no more now; `conflict`: idempotency key with other content."""
+
+    outcome: Literal["new", "joined", "hit", "same", "full", "conflict"]
+    job_id: str
+
+
+def submit(
+    *,
+    tenant: str,
+    upload: Upload,
+    submission: Submission,
+    cache_key: str,
+    settings: Settings,
+    idempotency_key: str | None = None,
+    idempotency_print: str = "",
+) -> Call[Submitted]:
+    """Make a job of a stored upload: from the cache, by joining a run in flight, or with a new run."""
+    cached = submission.cache is not CacheMode.OFF
+    arguments = {
+        "job": {
+            "id": new_id("job"),
+            "tenant": tenant,
+            "tag": submission.tag,
+            "priority": submission.priority.value,
+            "webhook": submission.webhook,
+            "deadline_s": submission.deadline_s,
+            "filename": submission.filename,
+            "media_type": upload.media_type,
+            "size": upload.size,
+            "blob": upload.blob,
+        },
+        "run_id": new_id("run"),
+        "plan": upload.plan,
+        "profile": submission.ocr.profile,
+        "options": submission.ocr.model_dump_json(),
+        "submission": submission.model_dump_json(),
+        "cache_key": cache_key if cached else "",
+        "flight_key": cache_key if cached else "",
+        "use_cache": submission.cache is CacheMode.USE,
+        "idempotency_key": idempotency_key,
+        "idempotency_print": idempotency_print,
+        "max_queued": settings.max_queued,
+        "result_ttl": settings.result_ttl_s,
+        "record_ttl": settings.record_ttl_s,
+        "index_ttl": settings.result_ttl_s + settings.record_ttl_s + 14 * 86400,
+    }
+    return Call("submit", lambda a: Submitted(a["outcome"], a.get("id", "")), arguments)
+
+
+def pin(blob: str) -> Call[bool]:
+    """Keep an upload from being unlinked while it is stored and submitted. False: it is being unlinked, ask again."""
+    return Call("pin", lambda a: not a["wait"], {"blob": blob, "seconds": PIN_SECONDS})
+
+
+def cancel(tenant: str, job_id: str) -> Call[Literal["cancelled", "ended", "unknown"]]:
+    return Call("cancel", lambda a: a["outcome"], {"tenant": tenant, "id": job_id})
+
+
+def delete(tenant: str, job_id: str) -> Call[Literal["deleted", "unknown"]]:
+    return Call("delete", lambda a: a["outcome"], {"tenant": tenant, "id": job_id})
+
+
+# ---------------------------------------------------------------------------------------------------- reading
+
+
+def view(tenant: str, job_ids: Sequence[str], *, position: bool = True) -> Call[list[JobRecord]]:
+    """The jobs among these ids that exist and are this tenant's, in the order asked for."""
+    return Call(
+        "view",
+        lambda a: [JobRecord.of(row) for row in a["rows"] or ()],
+        {"tenant": tenant, "ids": list(job_ids), "position": position},
+    )
+
+
+@dataclass(frozen=True)
+class Listing:
+    ids: list[str]
+    cursor: str | None
+
+
+def list_jobs(
+    tenant: str, *, state: JobState | None = None, tag: str | None = None, cursor: str | None = None, limit: int = 50
+) -> Call[Listing]:
+    """Ids, newest first. A listing may come back short or empty with a cursor: go on from it."""
+    return Call(
+        "list",
+        lambda a: Listing(list(a["ids"] or ()), a["cursor"] or None),
+        {"tenant": tenant, "state": state and state.value, "tag": tag, "cursor": cursor, "limit": limit, "scan": 1000},
+    )
+
+
+def pages(run_id: str, *, after: int = 0, limit: int = 100_000) -> Call[list[Page]]:
+    """Finished pages with a number over `after`, in page order."""
+    return Call("pages", lambda a: [unpack_page(b) for b in a[1::2]], {"run": run_id, "after": after, "limit": limit})
+
+
+def farm(tenant: str) -> Call[FarmState]:
+    return Call("farm", FarmState.of, {"tenant": tenant})
+
+
+def dead_letters(tenant: str, *, job_id: str | None = None, limit: int = 200) -> Call[list[DeadJob]]:
+    """Jobs that failed for good through no fault of the document, newest first; with `job_id`, that job's attempts."""
+    return Call(
+        "attempts",
+        lambda a: [DeadJob.of(row) for row in a["rows"] or ()],
+        {"tenant": tenant, "id": job_id, "limit": limit},
+    )
+
+
+# ---------------------------------------------------------------------------------------------------- working
+
+
+def claim(unit: str, *, owner: str, node: str, lease_s: float) -> Call[ClaimedUnit | Literal["gone", "foreign"]]:
+    """Take a unit. `owner` is the Celery task id. 'gone': ended or cancelled; 'foreign': somebody else is reading it."""
+
+    def parse(a: dict[str, Any]) -> ClaimedUnit | Literal["gone", "foreign"]:
+        refused: Literal["gone", "foreign"] | None = a.get("refused")
+        return refused or ClaimedUnit.of(unit, a)
+
+    return Call("claim", parse, {"unit": unit, "owner": owner, "node": node, "lease_s": lease_s})
+
+
+@dataclass(frozen=True)
+class Pulse:
+    """`stale`: the unit is somebody else's now; `cancelled`: nobody wants it any more. `now`: Redis' clock."""
+
+    state: Literal["idle", "held", "stale", "cancelled"]
+    now: float
+
+
+def heartbeat(
+    process: str, info: dict[str, Any], *, lease_s: float, unit: str | None = None, token: int | None = None
+) -> Call[Pulse]:
+    """A worker process lives; the lease of the unit that it holds is extended."""
+    arguments = {"process": process, "info": json.dumps(info), "lease_s": lease_s, "unit": unit, "token": token}
+    return Call("heartbeat", lambda a: Pulse(a["state"], a["now"]), arguments)
+
+
+def farewell(process: str) -> Call[None]:
+    """A worker process leaves."""
+    return Call("farewell", lambda _: None, {"process": process})
+
+
+def finish_page(
+    unit: str, token: int, page: Page, *, cacheable: bool = True, counters: dict[str, int] | None = None
+) -> Call[bool]:
+    """Record a page that was read. False: the token is stale or the run has ended, and nothing was written."""
+    return Call(
+        "finish",
+        lambda a: bool(a["recorded"]),
+        {"unit": unit, "token": token, "cacheable": cacheable, "counters": counters or {}},
+        pack_page(page),
+    )
+
+
+def finish_plan(unit: str, token: int, numbers: Sequence[int], page_count: int) -> Call[bool]:
+    """Record which pages (counted from 1, at least one) of a document of `page_count` pages are to be read."""
+    if not numbers:
+        raise ValueError("a plan needs at least one page")
+    arguments = {"unit": unit, "token": token, "pages": list(numbers), "page_count": page_count, "window": PLAN_WINDOW}
+    return Call("plan", lambda a: bool(a["recorded"]), arguments)
+
+
+FailOutcome = Literal["retried", "failed", "stale", "gone"]
+
+
+def fail(
+    unit: str, error: OcrFarmError, *, max_attempts: int, token: int | None = None, owner: str | None = None
+) -> Call[FailOutcome]:
+    """An attempt failed. By the holder (`token`), or by its pool's parent, which saw the process die (`owner`)."""
+    if token is None and owner is None:
+        raise ValueError("say who held it: token or owner")
+    arguments = {
+        "unit": unit,
+        "token": token,
+        "owner": owner,
+        "failure": error.failure().model_dump(),
+        "retryable": error.retryable,
+        "dead_letter": error.dead_letter,
+        "max_attempts": max_attempts,
+    }
+    return Call("fail", lambda a: a["outcome"], arguments)
+
+
+# ---------------------------------------------------------------------------------------------------- dispatching
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What one round of the dispatcher did, in units or jobs."""
+
+    lost: int
+    republished: int
+    delayed: int
+    deadlines: int
+    expired: int
+    live: int
+
+    @property
+    def anything(self) -> bool:
+        return bool(self.lost or self.republished or self.delayed or self.deadlines or self.expired)
+
+
+def sweep(settings: Settings, *, limit: int = 200) -> Call[Swept]:
+    """Take back lost leases, publish again what was lost, end what is past its deadline, expire results."""
+    arguments = {
+        "limit": limit,
+        "republish_s": settings.lease_s,
+        "max_attempts": settings.max_attempts,
+        "lost": WorkerLost().failure().model_dump(),
+        "deadline": DeadlineExceeded().failure().model_dump(),
+    }
+    return Call("sweep", lambda a: Swept(**a), arguments)
+
+
+def reap(*, grace_s: float, done: Sequence[str] = (), orphans: Sequence[str] = (), limit: int = 200) -> Call[list[str]]:
+    """Uploads that may be unlinked now. Unlink them, then name them in the next call's `done`."""
+    arguments = {"grace_s": grace_s, "done": list(done), "orphans": list(orphans), "limit": limit}
+    return Call("reap", lambda a: list(a["free"] or ()), arguments)
+
+
+def lead(who: str, *, seconds: float) -> Call[bool]:
+    """Become or stay the leading dispatcher for that long."""
+    return Call("lead", lambda a: bool(a["leads"]), {"who": who, "seconds": seconds})
+
+
+# ---------------------------------------------------------------------------------------------------- page payloads
+
+
+def pack_page(page: Page) -> bytes:
+    """A page as Redis holds it: 'z' + zlib of its JSON. ('j' + plain JSON is what the scripts themselves write.)"""
+    return b"z" + zlib.compress(page.model_dump_json().encode(), 6)
+
+
+def unpack_page(payload: bytes) -> Page:
+    body = zlib.decompress(payload[1:]) if payload[:1] == b"z" else payload[1:]
+    return Page.model_validate_json(body)

@@ -1,0 +1,159 @@
+"""What the ledger's scripts answer, as frozen dataclasses."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Self
+
+from ocrfarm_shared.contracts import Failure, JobState, JobView, OcrOptions, Priority, Progress, Submission
+
+
+def _number(value: str | None) -> float | None:
+    return float(value) if value else None
+
+
+def _count(value: str | None) -> int | None:
+    return int(value) if value else None
+
+
+@dataclass(frozen=True)
+class JobRecord:
+    """One job beside its run. `gone`: the result was removed at its end of life, the record is still there (410)."""
+
+    id: str
+    tenant: str
+    run_id: str
+    blob: str
+    gone: bool
+    submission: Submission
+    page_count: int | None
+    view: JobView
+
+    @classmethod
+    def of(cls, row: dict[str, Any]) -> Self:
+        job: dict[str, str] = row["job"]
+        run: dict[str, str] = row.get("run") or {}
+        ended = bool(job["state"])
+        state = JobState(job["state"] or run.get("state") or "queued")
+        error = job.get("error") or ""
+        view = JobView(
+            id=job["id"],
+            state=state,
+            queue_position=row.get("position") if state is JobState.QUEUED else None,
+            cached=job["cached"] == "1",
+            progress=Progress(pages_done=int(run.get("done") or 0), pages_total=_count(run.get("total"))),
+            attempt=int(run.get("attempt") or 0),
+            profile=job["profile"],
+            priority=Priority(job["priority"]),
+            tag=job["tag"] or None,
+            filename=job["filename"] or None,
+            media_type=job["media_type"],
+            size=int(job["size"]),
+            created_at=float(job["created"]),
+            started_at=_number(run.get("started")),
+            ended_at=_number(job.get("ended")) if ended else None,
+            expires_at=_number(job.get("expires")) if ended else None,
+            error=Failure.model_validate_json(error) if error else None,
+        )
+        return cls(
+            id=job["id"],
+            tenant=job["tenant"],
+            run_id=job["run"],
+            blob=job["blob"],
+            gone=job.get("gone") == "1",
+            submission=Submission.model_validate_json(job["submission"]),
+            page_count=_count(run.get("page_count")) or _count(run.get("total")),
+            view=view,
+        )
+
+
+@dataclass(frozen=True)
+class ClaimedUnit:
+    """A unit that this worker now holds. `kind`: 'plan' (count the pages) or 'page' (`number`, from 1)."""
+
+    unit: str
+    token: int
+    attempt: int
+    run_id: str
+    kind: str
+    number: int
+    tenant: str
+    blob: str
+    media_type: str
+    profile: str
+    options: OcrOptions
+
+    @classmethod
+    def of(cls, unit: str, answer: dict[str, Any]) -> Self:
+        return cls(
+            unit=unit,
+            token=answer["token"],
+            attempt=answer["attempt"],
+            run_id=answer["run"],
+            kind=answer["kind"],
+            number=answer["number"],
+            tenant=answer["tenant"],
+            blob=answer["blob"],
+            media_type=answer["media_type"],
+            profile=answer["profile"],
+            options=OcrOptions.model_validate_json(answer["options"]),
+        )
+
+
+@dataclass(frozen=True)
+class FarmState:
+    """The farm at a glance. `processes`: id and what it said of itself. `stats`: counters since the ledger began."""
+
+    slots: int
+    active_jobs: int
+    queued: int
+    published: int
+    running: int
+    oldest_s: float | None
+    pages_per_minute: float
+    dead_letters: int
+    outbox: int
+    now: float
+    stats: dict[str, int]
+    profiles: dict[str, dict[str, int]]
+    processes: dict[str, dict[str, Any]]
+
+    @classmethod
+    def of(cls, answer: dict[str, Any]) -> Self:
+        return cls(
+            slots=answer["slots"],
+            active_jobs=answer["active"],
+            queued=answer["queued"],
+            published=answer["published"],
+            running=answer["running"],
+            oldest_s=answer["oldest"],
+            pages_per_minute=answer["pages_per_minute"],
+            dead_letters=answer["dead"],
+            outbox=answer["outbox"],
+            now=answer["now"],
+            stats={k: int(v) for k, v in (answer["stats"] or {}).items()},
+            profiles=answer["profiles"] or {},
+            processes={name: json.loads(info) for name, info in answer["processes"] or ()},
+        )
+
+
+@dataclass(frozen=True)
+class DeadJob:
+    """A job with every failed attempt that was made on it."""
+
+    id: str
+    dead: bool
+    failure: Failure | None
+    ended: float | None
+    attempts: list[dict[str, Any]]
+
+    @classmethod
+    def of(cls, row: dict[str, Any]) -> Self:
+        return cls(
+            id=row["id"],
+            dead=row["dead"],
+            failure=Failure.model_validate_json(row["error"]) if row["error"] else None,
+            ended=_number(row["ended"]),
+            attempts=[json.loads(a) for a in row["attempts"] or ()],
+        )

@@ -1,0 +1,23 @@
+"""Loads the Lua scripts: each is prelude.lua + forget.lua + its own file, known to Redis by its SHA-1."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+
+@dataclass(frozen=True)
+class Script:
+    name: str
+    source: str
+    sha: str
+
+
+@cache
+def script(name: str) -> Script:
+    folder = resources.files("ocrfarm_shared.ledger") / "scripts"
+    source = "\n".join((folder / f"{part}.lua").read_text("utf8") for part in ("prelude", "forget", name))
+    # Redis names a script by its SHA-1; nothing secret hangs on it.
+    return Script(name, source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())

@@ -1,0 +1,30 @@
+-- A worker takes a unit: compare-and-set published/waiting -> running, attempt + 1, a fencing token, a lease.
+local unit = A.unit
+local uk = key('unit', unit)
+local u = get(uk)
+if not u then return reply({refused = 'gone'}) end
+local run = get(key('run', u.run))
+if not open_run(run) then
+  if run then call('ZREM', key('published', run.profile), unit) end
+  call('DEL', uk)
+  return reply({refused = 'gone'})
+end
+if u.state == 'running' then return reply({refused = 'foreign'}) end
+if u.state == 'waiting' then  -- it went back to its lane after this message was published
+  call('ZREM', key('queued', run.profile), unit)
+  call('ZREM', key('delayed'), unit)
+  call('SREM', key('run', u.run, 'b'), unit)
+end
+local token = call('INCR', key('tokens'))
+local attempt = call('HINCRBY', uk, 'attempt', 1)
+call('HSET', uk, 'state', 'running', 'token', token, 'owner', A.owner, 'node', A.node, 'profile', run.profile, 'started', stamp(NOW))
+call('ZREM', key('published', run.profile), unit)
+call('ZADD', key('leases', run.profile), stamp(NOW + A.lease_s), unit)
+local rk = key('run', u.run)
+if run.state == 'queued' then
+  call('HSET', rk, 'state', 'running', 'started', stamp(NOW))
+  event({run = u.run, state = 'running'})
+end
+if attempt > tonumber(run.attempt) then call('HSET', rk, 'attempt', attempt) end
+return reply({token = token, attempt = attempt, run = u.run, kind = u.kind, number = tonumber(u.number), tenant = run.tenant,
+  blob = run.blob, media_type = run.media_type, profile = run.profile, options = run.options})

@@ -1,0 +1,14 @@
+-- Delete: everything of this job goes; a job under way is cancelled first.
+local job = get(key('job', A.id))
+if not job or job.tenant ~= A.tenant then return reply({outcome = 'unknown'}) end
+if job.state == '' then
+  end_job(A.id, job, 'cancelled', nil)
+  leave(A.id, job)
+end
+if job.gone ~= '1' then forget_result(A.id, job) end
+call('ZREM', key('expiry'), A.id)
+call('ZREM', key('jobs', job.tenant), A.id)
+if given(job.tag) then call('ZREM', key('tag', job.tenant, job.tag), A.id) end
+if given(job.idempotency) then call('DEL', key('idem', job.tenant, job.idempotency)) end
+call('DEL', key('job', A.id))
+return reply({outcome = 'deleted'})

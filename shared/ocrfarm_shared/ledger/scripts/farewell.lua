@@ -1,0 +1,4 @@
+-- A worker process leaves: its slot goes at once instead of at its lease's end.
+call('ZREM', key('slots'), A.process)
+call('DEL', key('process', A.process))
+return reply({})

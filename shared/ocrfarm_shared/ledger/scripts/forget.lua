@@ -1,0 +1,19 @@
+-- Included after the prelude where results are removed.
+-- A job lets go of its result and its upload; what no other job holds is removed.
+local function forget_result(id, job)
+  local run_id = job.run
+  call('SREM', key('run', run_id, 'f'), id)
+  local others = false
+  for _, other in ipairs(call('SMEMBERS', key('run', run_id, 'f'))) do
+    if call('HEXISTS', key('job', other), 'gone') == 0 and call('EXISTS', key('job', other)) == 1 then others = true break end
+  end
+  local run = get(key('run', run_id))
+  if not others and run and not open_run(run) then
+    if given(run.store) and call('GET', key('cache', run.store)) == run_id then call('DEL', key('cache', run.store)) end
+    call('DEL', key('run', run_id), key('run', run_id, 'f'), key('run', run_id, 'p'), key('run', run_id, 'a'))
+  end
+  local refs = key('blob', job.blob)
+  call('SREM', refs, id)
+  if call('EXISTS', refs) == 0 then call('ZADD', key('blob_gc'), stamp(NOW), job.blob) end
+  call('ZREM', key('dead', job.tenant), id)
+end

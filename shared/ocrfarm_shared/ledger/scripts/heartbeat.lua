@@ -1,0 +1,19 @@
+-- A worker process says that it lives; the unit that it holds, if any, keeps its lease.
+call('ZADD', key('slots'), stamp(NOW + A.lease_s), A.process)
+call('SET', key('process', A.process), A.info, 'EX', math.ceil(A.lease_s))
+local state = 'idle'
+if given(A.unit) then
+  local u = held(A.unit, A.token)
+  if not u then
+    state = 'stale'
+  elseif not open_run(get(key('run', u.run))) then
+    state = 'cancelled'
+  else
+    call('ZADD', key('leases', u.profile), stamp(NOW + A.lease_s), A.unit)
+    state = 'held'
+  end
+end
+for _, profile in ipairs(call('SMEMBERS', key('profiles'))) do
+  if call('ZCARD', key('queued', profile)) > 0 then hand_out(profile) end
+end
+return reply({state = state, now = NOW})

@@ -1,0 +1,237 @@
+-- What every script shares: key names, the clock, lanes, handing out, ending. Prepended to each script by scripts.py.
+-- ARGV[1] the namespace, ARGV[2] the call's arguments as JSON, ARGV[3] bytes where a call carries some.
+-- Each script is one transition: Redis runs it whole or (memory full before the first write) not at all.
+-- Keys are made here and not declared, so a farm needs one Redis, not a Redis Cluster.
+
+local NS, A, BYTES = ARGV[1], cjson.decode(ARGV[2]), ARGV[3]
+local call = redis.call
+
+local function key(...) return NS .. ':' .. table.concat({...}, ':') end
+
+local clock = call('TIME')
+local NOW = tonumber(clock[1]) + tonumber(clock[2]) / 1000000
+local function stamp(t) return string.format('%.6f', t) end
+
+local function get(k)  -- a hash as a table; nil where there is none
+  local flat, out = call('HGETALL', k), {}
+  if #flat == 0 then return nil end
+  for i = 1, #flat, 2 do out[flat[i]] = flat[i + 1] end
+  return out
+end
+
+local function reply(t) return cjson.encode(t) end
+local function text(v) if v == nil or v == cjson.null then return '' end return tostring(v) end
+local function given(v) if v == nil or v == '' or v == cjson.null then return nil end return v end
+
+local function event(t) call('PUBLISH', key('events'), cjson.encode(t)) end
+local function count(name, n) call('HINCRBY', key('stats'), name, n or 1) end
+
+local function open_run(run) return run and (run.state == 'queued' or run.state == 'running') end
+
+-- -------------------------------------------------------------------------------------------- lanes and hand-out
+-- A lane is a FIFO of units by profile, priority and tenant; `turn` holds the tenants whose lane is not empty, in turn.
+
+local PRIORITIES = {'interactive', 'normal', 'bulk'}
+
+local function enqueue(profile, priority, tenant, unit, front)
+  local lane = key('lane', profile, priority, tenant)
+  if call('EXISTS', lane) == 0 then call('RPUSH', key('turn', profile, priority), tenant) end
+  call(front and 'LPUSH' or 'RPUSH', lane, unit)
+  call('ZADD', key('queued', profile), stamp(NOW), unit)
+end
+
+-- Make the run's next `n` pages waiting units. Only a window of a long document stands in its lane, each page that leaves
+-- brings the next to the lane's end: so documents of one tenant take turns, and a document of 10,000 pages is no wall.
+local function stock(run_id, run, n)
+  for _ = 1, n do
+    local number = call('LPOP', key('run', run_id, 'n'))
+    if not number then return end
+    local unit = run_id .. ':' .. number
+    call('HSET', key('unit', unit), 'run', run_id, 'kind', 'page', 'number', number, 'state', 'waiting', 'attempt', '0')
+    call('SADD', key('run', run_id, 'b'), unit)
+    enqueue(run.profile, run.priority, run.tenant, unit)
+  end
+end
+
+local function take(profile, priority)  -- the next unit of this priority, tenants taking turns; nil where there is none
+  local turn = key('turn', profile, priority)
+  for _ = 1, 1000 do
+    local tenant = call('LPOP', turn)
+    if not tenant then return nil end
+    local lane = key('lane', profile, priority, tenant)
+    local unit = call('LPOP', lane)
+    if call('EXISTS', lane) == 1 then call('RPUSH', turn, tenant) end
+    if unit then
+      local state, run_id = unpack(call('HMGET', key('unit', unit), 'state', 'run'))
+      if state == 'waiting' then
+        local run = get(key('run', run_id))
+        call('ZREM', key('queued', profile), unit)
+        call('SREM', key('run', run_id, 'b'), unit)
+        if open_run(run) then
+          stock(run_id, run, 1)
+          return unit
+        end
+        call('DEL', key('unit', unit))  -- its run was cancelled while it waited
+      end
+    end
+  end
+  return nil
+end
+
+-- The Celery message itself (kombu's virtual transport, protocol 2), pushed in the same transition that marks the unit
+-- published: no process can die between the two. tests/integration holds this against the installed Celery.
+local function publish(profile, unit)
+  local id = unit .. ':' .. call('INCR', key('messages'))
+  local queue = key('q', profile)
+  local args = '["' .. unit .. '"]'
+  call('LPUSH', queue, cjson.encode({
+    body = '[' .. args .. ', {}, {"callbacks": null, "errbacks": null, "chain": null, "chord": null}]',
+    ['content-encoding'] = 'utf-8', ['content-type'] = 'application/json',
+    headers = {lang = 'py', task = 'ocrfarm.read_unit', id = id, root_id = id, retries = 0, argsrepr = args, kwargsrepr = '{}',
+               origin = 'ledger', ignore_result = true, schema_version = 1},
+    properties = {correlation_id = id, delivery_mode = 2, delivery_tag = id, priority = 0,
+                  delivery_info = {exchange = '', routing_key = queue}},
+  }))
+  call('HINCRBY', key('unit', unit), 'publications', 1)
+  call('ZADD', key('published', profile), stamp(NOW), unit)
+end
+
+local function slots() return call('ZCOUNT', key('slots'), stamp(NOW), '+inf') end
+
+-- Publish waiting units until about two a live slot are under way. Interactive goes before normal before bulk, but every 8th
+-- hand-out asks normal first and every 16th bulk, so that none starves.
+local function hand_out(profile)
+  local under_way = call('ZCARD', key('published', profile)) + call('ZCARD', key('leases', profile))
+  local room = math.max(2, 2 * slots()) - under_way
+  for _ = 1, room do
+    local k = call('HINCRBY', key('handed'), profile, 1)
+    local first = (k % 16 == 0) and 3 or (k % 8 == 0) and 2 or 1
+    local unit = take(profile, PRIORITIES[first])
+    for p = 1, 3 do
+      if not unit and p ~= first then unit = take(profile, PRIORITIES[p]) end
+    end
+    if not unit then return end
+    call('HSET', key('unit', unit), 'state', 'published')
+    publish(profile, unit)
+  end
+end
+
+-- -------------------------------------------------------------------------------------------- ending
+
+local function keep(run_id, seconds)  -- let an ended run's keys live that long, never shorter than they already do
+  for _, k in ipairs({key('run', run_id), key('run', run_id, 'f'), key('run', run_id, 'p'), key('run', run_id, 'a')}) do
+    if call('TTL', k) < seconds then call('EXPIRE', k, seconds) end
+  end
+end
+
+local function end_job(id, job, state, failure)
+  local k = key('job', id)
+  local expires = NOW + tonumber(job.result_ttl)
+  call('HSET', k, 'state', state, 'ended', stamp(NOW), 'expires', stamp(expires), 'error', failure and cjson.encode(failure) or '')
+  call('EXPIRE', k, math.ceil(tonumber(job.result_ttl) + tonumber(job.record_ttl)))
+  call('ZADD', key('expiry'), stamp(expires), id)
+  call('ZREM', key('active'), id)
+  call('ZREM', key('active', job.tenant), id)
+  call('ZREM', key('deadlines'), id)
+  if given(job.idempotency) then
+    call('EXPIRE', key('idem', job.tenant, job.idempotency), math.ceil(tonumber(job.result_ttl)))
+  end
+  if given(job.webhook) then
+    call('RPUSH', key('outbox'), cjson.encode({kind = 'job', id = id, tenant = job.tenant, url = job.webhook, state = state, at = NOW}))
+  end
+  count('jobs_' .. state)
+  event({job = id, run = job.run, state = state})
+end
+
+local function end_run(run_id, run, state, failure, dead)
+  call('HSET', key('run', run_id), 'state', state, 'ended', stamp(NOW), 'error', failure and cjson.encode(failure) or '')
+  if given(run.flight) and call('GET', key('flight', run.flight)) == run_id then call('DEL', key('flight', run.flight)) end
+  if state == 'succeeded' and given(run.store) and run.uncacheable ~= '1' then
+    call('SET', key('cache', run.store), run_id, 'EX', math.ceil(tonumber(run.result_ttl)))
+  end
+  for _, unit in ipairs(call('SMEMBERS', key('run', run_id, 'b'))) do  -- pages that still wait: nobody wants them now
+    call('DEL', key('unit', unit))
+    call('ZREM', key('queued', run.profile), unit)
+    call('ZREM', key('delayed'), unit)
+  end
+  call('DEL', key('run', run_id, 'n'), key('run', run_id, 'b'))
+  for _, id in ipairs(call('SMEMBERS', key('run', run_id, 'f'))) do
+    local job = get(key('job', id))
+    if job and job.state == '' then
+      end_job(id, job, state, failure)
+      if dead then call('ZADD', key('dead', job.tenant), stamp(NOW), id) end
+    end
+  end
+  keep(run_id, math.ceil(tonumber(run.result_ttl) + tonumber(run.record_ttl)))
+  event({run = run_id, state = state})
+end
+
+-- A job leaves its run (cancelled, past its deadline, deleted). The last one to leave cancels the run.
+local function leave(id, job)
+  local run = get(key('run', job.run))
+  if not open_run(run) then return end
+  if call('HINCRBY', key('run', job.run), 'following', -1) <= 0 then
+    end_run(job.run, run, 'cancelled', nil, false)
+  end
+end
+
+local function finish_if_last(run_id)
+  local run = get(key('run', run_id))
+  local total, done, failed = tonumber(run.total), tonumber(run.done), tonumber(run.failed)
+  if total == nil or done < total then return end
+  local failure = given(run.first_failure) and cjson.decode(run.first_failure) or nil
+  local state = failed == 0 and 'succeeded' or failed < total and 'partial' or 'failed'
+  end_run(run_id, run, state, failure, failed > 0 and run.dead == '1')
+end
+
+local function note_attempt(run_id, unit, u, failure, outcome)
+  local k = key('run', run_id, 'a')
+  call('RPUSH', k, cjson.encode({unit = unit, attempt = tonumber(u.attempt), node = text(u.node), started = tonumber(u.started),
+    ended = NOW, outcome = outcome, failure = failure}))
+  call('LTRIM', k, -200, -1)
+end
+
+-- One attempt on a unit failed: try again while that makes sense, else the unit has failed for good.
+local function attempt_failed(unit, u, failure, retryable, dead, max_attempts)
+  local run_id = u.run
+  local run = get(key('run', run_id))
+  call('ZREM', key('leases', u.profile), unit)
+  if not open_run(run) then call('DEL', key('unit', unit)) return 'gone' end
+  local again = retryable and tonumber(u.attempt) < max_attempts
+  note_attempt(run_id, unit, u, failure, again and 'retried' or 'failed')
+  count('attempts_failed')
+  if again then
+    call('HSET', key('unit', unit), 'state', 'waiting', 'token', '', 'owner', '', 'publications', '0')
+    call('SADD', key('run', run_id, 'b'), unit)
+    -- The first retry goes to the front at once (its process died, say); later ones wait, growing, until the sweep.
+    if tonumber(u.attempt) < 2 then
+      enqueue(run.profile, run.priority, run.tenant, unit, true)
+    else
+      call('ZADD', key('delayed'), stamp(NOW + 2 * tonumber(u.attempt)), unit)
+    end
+    return 'retried'
+  end
+  call('DEL', key('unit', unit))
+  local k = key('run', run_id)
+  if dead then call('HSET', k, 'dead', '1') end
+  call('HSETNX', k, 'first_failure', cjson.encode(failure))
+  if u.kind == 'plan' then
+    run.dead = dead and '1' or run.dead
+    end_run(run_id, run, 'failed', failure, dead)
+    return 'failed'
+  end
+  local page = {number = tonumber(u.number), width = 0, height = 0, error = failure}
+  call('HSET', key('run', run_id, 'p'), u.number, 'j' .. cjson.encode(page))
+  call('HINCRBY', k, 'failed', 1)
+  call('HINCRBY', k, 'done', 1)
+  event({run = run_id, page = tonumber(u.number)})
+  finish_if_last(run_id)
+  return 'failed'
+end
+
+-- The unit where this token still holds it; else nil: a stale worker writes nothing.
+local function held(unit, token)
+  local u = get(key('unit', unit))
+  if u and u.state == 'running' and u.token == text(token) then return u end
+  return nil
+end

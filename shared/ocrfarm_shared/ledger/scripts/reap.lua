@@ -1,0 +1,19 @@
+-- Which uploads may be unlinked now: no job refers to them, no gateway is about to. The caller unlinks those returned, then
+-- names them in `done`; in between, pin.lua makes gateways wait, so that no upload is unlinked under a new job.
+local free = {}
+for _, blob in ipairs(A.done) do call('DEL', key('reaping', blob)) end
+
+local function consider(blob)
+  local pinned = call('ZSCORE', key('pins'), blob)
+  if call('EXISTS', key('blob', blob)) == 1 then return true end
+  if pinned and tonumber(pinned) >= NOW then return false end
+  call('SET', key('reaping', blob), '1', 'EX', 30)
+  free[#free + 1] = blob
+  return true
+end
+
+for _, blob in ipairs(call('ZRANGEBYSCORE', key('blob_gc'), '-inf', stamp(NOW - A.grace_s), 'LIMIT', 0, A.limit)) do
+  if consider(blob) then call('ZREM', key('blob_gc'), blob) end
+end
+for _, blob in ipairs(A.orphans) do consider(blob) end  -- files in the folder that the ledger may never have heard of
+return reply({free = free})

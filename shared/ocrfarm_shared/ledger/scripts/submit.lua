@@ -1,0 +1,84 @@
+-- One upload becomes a job: a cache hit, a follower of a run in flight, or the first follower of a new run.
+local j = A.job
+local jk = key('job', j.id)
+
+if given(A.idempotency_key) then
+  local k = key('idem', j.tenant, A.idempotency_key)
+  local known = call('HMGET', k, 'job', 'print')
+  if known[1] and call('EXISTS', key('job', known[1])) == 1 then
+    if known[2] ~= A.idempotency_print then return reply({outcome = 'conflict'}) end
+    return reply({outcome = 'same', id = known[1]})
+  end
+end
+
+local hit = nil
+if A.use_cache and given(A.cache_key) then
+  local id = call('GET', key('cache', A.cache_key))
+  local run = id and get(key('run', id))
+  if run and run.state == 'succeeded' then hit = id end
+end
+
+if not hit and call('ZCARD', key('active')) >= A.max_queued then return reply({outcome = 'full'}) end
+
+local run_id, outcome = hit, 'hit'
+if not hit then
+  local flight = given(A.flight_key)
+  local id = A.use_cache and flight and call('GET', key('flight', flight))
+  local run = id and get(key('run', id))
+  if open_run(run) then
+    run_id, outcome = id, 'joined'
+    call('HINCRBY', key('run', id), 'following', 1)
+    local rank = {interactive = 1, normal = 2, bulk = 3}
+    if rank[j.priority] < rank[run.priority] then
+      -- Its waiting units are put into the better lane too; the old entries are skipped once they are no longer waiting.
+      call('HSET', key('run', id), 'priority', j.priority)
+      for _, unit in ipairs(call('SMEMBERS', key('run', id, 'b'))) do
+        enqueue(run.profile, j.priority, run.tenant, unit)
+      end
+    end
+  else
+    run_id, outcome = A.run_id, 'new'
+    local number = A.plan and '0' or '1'
+    call('HSET', key('run', run_id), 'id', run_id, 'tenant', j.tenant, 'state', 'queued', 'profile', A.profile, 'priority', j.priority,
+      'blob', j.blob, 'media_type', j.media_type, 'options', A.options, 'created', stamp(NOW), 'following', 1,
+      'total', A.plan and '' or '1', 'done', 0, 'failed', 0, 'attempt', 0, 'flight', text(flight), 'store', text(A.cache_key),
+      'result_ttl', A.result_ttl, 'record_ttl', A.record_ttl)
+    if flight then call('SET', key('flight', flight), run_id) end
+    local unit = run_id .. ':' .. number
+    call('HSET', key('unit', unit), 'run', run_id, 'kind', A.plan and 'plan' or 'page', 'number', number, 'state', 'waiting', 'attempt', '0')
+    call('SADD', key('run', run_id, 'b'), unit)
+    call('SADD', key('profiles'), A.profile)
+    enqueue(A.profile, j.priority, j.tenant, unit)
+  end
+end
+
+call('HSET', jk, 'id', j.id, 'tenant', j.tenant, 'run', run_id, 'state', '', 'cached', hit and '1' or '0', 'created', stamp(NOW),
+  'priority', j.priority, 'tag', text(j.tag), 'filename', text(j.filename), 'media_type', j.media_type, 'size', j.size, 'blob', j.blob,
+  'profile', A.profile, 'submission', A.submission, 'webhook', text(j.webhook), 'idempotency', text(A.idempotency_key),
+  'result_ttl', A.result_ttl, 'record_ttl', A.record_ttl)
+call('SADD', key('run', run_id, 'f'), j.id)
+for _, index in ipairs({key('jobs', j.tenant), given(j.tag) and key('tag', j.tenant, j.tag) or nil}) do
+  -- Entries older than any record can be go here, so that an index never outgrows its records.
+  call('ZADD', index, stamp(NOW), j.id)
+  call('ZREMRANGEBYSCORE', index, '-inf', stamp(NOW - A.index_ttl))
+  call('EXPIRE', index, math.ceil(A.index_ttl))
+end
+call('SADD', key('blob', j.blob), j.id)
+call('ZREM', key('blob_gc'), j.blob)
+if given(A.idempotency_key) then
+  call('HSET', key('idem', j.tenant, A.idempotency_key), 'job', j.id, 'print', A.idempotency_print)
+end
+count('jobs_submitted')
+if hit then
+  count('cache_hits')
+  end_job(j.id, get(jk), 'succeeded', nil)
+  keep(hit, math.ceil(A.result_ttl + A.record_ttl))
+  call('EXPIRE', key('cache', A.cache_key), math.ceil(A.result_ttl))
+else
+  call('ZADD', key('active'), stamp(NOW), j.id)
+  call('ZADD', key('active', j.tenant), stamp(NOW), j.id)
+  if given(j.deadline_s) then call('ZADD', key('deadlines'), stamp(NOW + j.deadline_s), j.id) end
+  if outcome == 'joined' then count('runs_joined') end
+  hand_out(A.profile)
+end
+return reply({outcome = outcome, id = j.id})

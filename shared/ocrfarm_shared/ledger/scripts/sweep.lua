@@ -1,0 +1,72 @@
+-- The dispatcher's round. Everything here is safe to run twice, and by two dispatchers.
+local done = {lost = 0, republished = 0, delayed = 0, deadlines = 0, expired = 0}
+local limit = A.limit
+local live = slots()
+
+for _, unit in ipairs(call('ZRANGEBYSCORE', key('delayed'), '-inf', stamp(NOW), 'LIMIT', 0, limit)) do
+  call('ZREM', key('delayed'), unit)
+  local u = get(key('unit', unit))
+  local run = u and get(key('run', u.run))
+  if u and u.state == 'waiting' and open_run(run) then
+    enqueue(run.profile, run.priority, run.tenant, unit, true)
+    done.delayed = done.delayed + 1
+  end
+end
+
+for _, profile in ipairs(call('SMEMBERS', key('profiles'))) do
+  local leases, published = key('leases', profile), key('published', profile)
+  for _, unit in ipairs(call('ZRANGEBYSCORE', leases, '-inf', stamp(NOW), 'LIMIT', 0, limit)) do
+    local u = get(key('unit', unit))
+    if u and u.state == 'running' then
+      attempt_failed(unit, u, A.lost, true, true, A.max_attempts)
+      done.lost = done.lost + 1
+    else
+      call('ZREM', leases, unit)
+    end
+  end
+  -- Published and unclaimed: the message may have died with a worker between Redis and its memory. With nobody alive it only
+  -- waits. The age doubles with every publication, so that a slow farm is not buried in copies; a copy loses the claim.
+  if live > 0 then
+    for _, unit in ipairs(call('ZRANGEBYSCORE', published, '-inf', stamp(NOW - A.republish_s), 'LIMIT', 0, limit)) do
+      local u = get(key('unit', unit))
+      if not u or u.state ~= 'published' or not open_run(get(key('run', u.run))) then
+        call('ZREM', published, unit)
+        if u and u.state == 'published' then call('DEL', key('unit', unit)) end
+      else
+        local since = tonumber(call('ZSCORE', published, unit))
+        local age = A.republish_s * 2 ^ math.min(tonumber(u.publications or '1') - 1, 5)
+        if NOW - since >= age then
+          publish(profile, unit)
+          done.republished = done.republished + 1
+        end
+      end
+    end
+  end
+  hand_out(profile)
+end
+
+for _, id in ipairs(call('ZRANGEBYSCORE', key('deadlines'), '-inf', stamp(NOW), 'LIMIT', 0, limit)) do
+  call('ZREM', key('deadlines'), id)
+  local job = get(key('job', id))
+  if job and job.state == '' then
+    end_job(id, job, 'failed', A.deadline)
+    leave(id, job)
+    done.deadlines = done.deadlines + 1
+  end
+end
+
+for _, id in ipairs(call('ZRANGEBYSCORE', key('expiry'), '-inf', stamp(NOW), 'LIMIT', 0, limit)) do
+  call('ZREM', key('expiry'), id)
+  local job = get(key('job', id))
+  if job then
+    forget_result(id, job)
+    call('HSET', key('job', id), 'gone', '1')
+    call('EXPIRE', key('job', id), math.ceil(tonumber(job.record_ttl)))
+    done.expired = done.expired + 1
+  end
+end
+-- Index entries whose record has gone; a record outlives its entry's age by at least the two TTLs.
+call('ZREMRANGEBYSCORE', key('slots'), '-inf', stamp(NOW - 60))
+call('ZREMRANGEBYSCORE', key('pins'), '-inf', stamp(NOW))
+done.live = live
+return reply(done)
