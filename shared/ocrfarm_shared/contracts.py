@@ -85,13 +85,13 @@ class OcrOptions(Incoming):
     layout: Layout = Layout.AUTO
     languages: tuple[str, ...] = ()
     pages: PageRange | None = Field(None, description="Pages of a document, counted from 1: `3`, `1-4,9`, `5-`.")
-    options: ReadingOptions = ReadingOptions()  # type: ignore[call-arg]
+    options: ReadingOptions = ReadingOptions()
 
 
 class Submission(Incoming):
     """One submission of one document: the options of the reading, and how it is to be handled."""
 
-    ocr: OcrOptions = OcrOptions()  # type: ignore[call-arg]
+    ocr: OcrOptions = OcrOptions()
     cache: CacheMode = CacheMode.USE
     priority: Priority = Priority.NORMAL
     tag: Tag | None = None
@@ -190,7 +190,7 @@ class JobView(Travelling):
     state: JobState
     queue_position: int | None = Field(None, description="Units ahead in the tenant's own lane; None once it runs.")
     cached: bool = False
-    progress: Progress = Progress()  # type: ignore[call-arg]
+    progress: Progress = Progress()
     attempt: int = Field(0, description="The highest number of attempts that any page of it needed so far.")
     profile: str = ""
     priority: Priority = Priority.NORMAL

@@ -14,8 +14,9 @@ PIPELINE_VERSION = 1
 def cache_key(tenant: str, content: str, options: OcrOptions, models: dict[str, str]) -> str:
     """Key under which a reading may be answered again, 64 hexadecimal digits.
 
-    A sha256 over tenant, content hash, options, model ids with their recipe versions, and the pipeline's version. `content` is the hexadecimal sha256 of the upload; `models` maps each model id of the profile to its version. Scoped to the
-    tenant, because an answer that comes faster tells a stranger that somebody else sent this file.
+    A sha256 over tenant, content hash, options, model ids with their recipe versions, and the pipeline's version. `content` is
+    the hexadecimal sha256 of the upload; `models` maps each model id of the profile to its version. Scoped to the tenant,
+    because an answer that comes faster tells a stranger that somebody else sent this file.
     """
     parts = [PIPELINE_VERSION, tenant, content, options.model_dump(mode="json"), dict(sorted(models.items()))]
     return hashlib.sha256(

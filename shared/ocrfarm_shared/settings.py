@@ -72,8 +72,7 @@ class Settings(BaseModel):
     max_tasks_per_child: int = Field(500, ge=0, description="0: never recycled.")
     max_memory_per_child_mb: int = Field(1500, ge=0, description="0: no limit.")
 
-    version: str = ""
-    commit: str = ""
+    commit: str = Field("", description="Of the release that runs; images set it.")
 
     @model_validator(mode="after")
     def _order(self) -> Self:
@@ -157,3 +156,17 @@ def read_settings(environ: dict[str, str] | None = None, **overrides: Any) -> Se
 def settings() -> Settings:
     """This process's settings, read once."""
     return read_settings()
+
+
+def prepare_worker_environment(*, workers: int | None = None, preload: str | None = None) -> None:
+    """Set what libraries read from the environment when they are imported. Call it before Celery, OpenCV or ONNX Runtime is.
+
+    One thread a process: more threads than cores slow a farm many times over. SIGTERM as SIGQUIT: Celery's bounded shutdown.
+    The arguments, where given, win over OCRFARM_WORKERS and OCRFARM_PRELOAD for this process and its children.
+    """
+    os.environ.update({"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "REMAP_SIGTERM": "SIGQUIT"})
+    if workers is not None:
+        os.environ[PREFIX + "WORKERS"] = str(workers)
+    if preload is not None:
+        os.environ[PREFIX + "PRELOAD"] = preload
+    settings.cache_clear()

@@ -1,0 +1,51 @@
+"""Logs as JSON lines, with the ids of what is being worked on put in by context, not passed through signatures."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+_context: ContextVar[dict[str, Any] | None] = ContextVar("ocrfarm_log_context", default=None)
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time, level, logger, message, the context's ids, and a traceback where there is one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        out: dict[str, Any] = {
+            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+            **(_context.get() or {}),
+        }
+        if record.exc_info:
+            out["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(out, ensure_ascii=False)
+
+
+def start_logging(level: str) -> None:
+    """Send this process's logs to standard error as JSON lines. Called once, by the command that owns the process."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    # Celery logs each received and finished task; the ledger already knows.
+    for noisy in ("celery.worker.strategy", "celery.app.trace", "httpx", "httpcore"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+@contextmanager
+def log_context(**ids: Any) -> Iterator[None]:
+    """Put these ids into every record logged inside."""
+    token = _context.set({**(_context.get() or {}), **ids})
+    try:
+        yield
+    finally:
+        _context.reset(token)

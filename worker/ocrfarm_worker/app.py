@@ -1,0 +1,65 @@
+"""The Celery worker of this node: what happens when a pool starts, a child is born, a child dies.
+
+Celery imports this module in the pool's parent. Engines (ONNX Runtime sessions, their threads) are made in the children, after the fork.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import cv2
+from billiard.exceptions import TimeLimitExceeded, WorkerLostError
+from celery import Celery, signals
+from redis.exceptions import RedisError
+
+from ocrfarm_shared.errors import FarmError, Timeout, WorkerLost
+from ocrfarm_shared.ledger import Ledger, calls
+from ocrfarm_shared.queue import make_app
+from ocrfarm_shared.settings import settings
+from ocrfarm_worker import hands, tasks
+
+log = logging.getLogger(__name__)
+
+
+def build_app() -> Celery:
+    """The application with its one task and its signal handlers."""
+    app = make_app(settings())
+    tasks.register(app)
+    signals.setup_logging.connect(_keep_logging, weak=False)
+    signals.worker_process_init.connect(_child_born, weak=False)
+    signals.worker_process_shutdown.connect(_child_leaves, weak=False)
+    signals.task_failure.connect(_child_lost, weak=False)
+    return app
+
+
+def _keep_logging(**_: Any) -> None:
+    """Connected so that Celery leaves the logging that the command set up."""
+
+
+def _child_born(**_: Any) -> None:
+    cv2.setNumThreads(1)  # one page a process: more threads than cores slow a farm many times over
+    hands.start(settings())
+
+
+def _child_leaves(**_: Any) -> None:
+    hands.stop()
+
+
+def _child_lost(task_id: str = "", exception: BaseException | None = None, args: Any = None, **_: Any) -> None:
+    """In the pool's parent: a child died under a page, or was killed by the hard time limit. Its lease is released with the cause."""
+    if isinstance(exception, TimeLimitExceeded):
+        error: FarmError = Timeout()
+    elif isinstance(exception, WorkerLostError):
+        error = WorkerLost()
+    else:
+        return
+    unit = str((args or [""])[0])
+    log.error("lost the process that held %s: %r", unit, exception)
+    ledger = Ledger.open(settings())
+    try:
+        ledger(calls.fail(unit, error, owner=task_id, max_attempts=settings().max_attempts))
+    except RedisError:
+        log.warning("could not release %s now; its lease runs out by itself", unit)
+    finally:
+        ledger.close()

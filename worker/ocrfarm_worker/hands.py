@@ -1,0 +1,138 @@
+"""What one worker process holds: its engines, its ledger, and the heart that says it lives.
+
+The heart is a thread: every few seconds it renews the process's slot and, while a page is being read, the page's lease. It never
+renews a lease past the hard time limit, so that a page that hangs cannot be held for ever by a healthy thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from ocrfarm_models.engines import Engines
+from ocrfarm_shared.ledger import Ledger, calls
+from ocrfarm_shared.profiles import default_profile, get_profile
+from ocrfarm_shared.settings import Settings
+from ocrfarm_shared.version import version
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Holding:
+    """The unit that this process reads now. `until` is on the monotonic clock: the end of the hard time limit."""
+
+    unit: str
+    token: int
+    until: float
+
+
+class Hands:
+    """One worker process. `ledger` is its own connection pool; engines are loaded once a profile and kept."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.ledger = Ledger.open(settings)
+        self.node = platform.node() or "node"
+        self.process = f"{self.node}:{os.getpid()}:{time.time_ns() // 1_000_000}"
+        self.cancelled = False
+        self._holding: Holding | None = None
+        self._engines: dict[str, Engines] = {}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._beat_on, name="heart", daemon=True)
+
+    def engines(self, profile: str) -> Engines:
+        """Loaded on first use. Raises ModelUnavailable, UnknownProfile."""
+        if profile not in self._engines:
+            self._engines[profile] = Engines.load(get_profile(profile))
+        return self._engines[profile]
+
+    def hold(self, unit: str, token: int) -> None:
+        self.cancelled = False
+        self._holding = Holding(unit, token, time.monotonic() + self.settings.hard_time_limit_s)
+
+    def let_go(self) -> None:
+        self._holding = None
+
+    def start(self) -> None:
+        wanted = [name.strip() for name in self.settings.preload.split(",") if name.strip()] or [default_profile()]
+        for name in wanted:
+            self.engines(name)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join(timeout=1)
+        try:
+            self.ledger(calls.farewell(self.process))
+        except RedisError:
+            log.debug("could not say farewell; the slot runs out by itself")
+
+    # ------------------------------------------------------------------ the heart
+    def _beat_on(self) -> None:
+        while True:
+            try:
+                self.beat()
+            except RedisError as err:
+                log.warning("heartbeat not heard: %s", err)
+            except Exception:
+                log.exception("heartbeat failed")
+            if self._stop.wait(self.settings.heartbeat_s):
+                return
+
+    def beat(self) -> None:
+        held = self._holding
+        if held and time.monotonic() > held.until:
+            held = None
+        pulse = self.ledger(
+            calls.heartbeat(
+                self.process,
+                self._about(held),
+                lease_s=self.settings.lease_s,
+                unit=held.unit if held else None,
+                token=held.token if held else None,
+            )
+        )
+        if held and self._holding is held and pulse.state in ("stale", "cancelled"):
+            self.cancelled = True
+
+    def _about(self, held: Holding | None) -> dict[str, Any]:
+        return {
+            "node": self.node,
+            "pid": os.getpid(),
+            "version": version(),
+            "profiles": sorted(self._engines),
+            "reading": held.unit if held else None,
+        }
+
+
+_hands: Hands | None = None
+
+
+def start(settings: Settings) -> Hands:
+    """Make this process a worker: load and warm the models, then say that it lives."""
+    global _hands
+    _hands = Hands(settings)
+    _hands.start()
+    return _hands
+
+
+def hands() -> Hands:
+    """This process's hands. Raises RuntimeError outside a worker process."""
+    if _hands is None:
+        raise RuntimeError("this process is no worker; start it with `ocrfarm worker`")
+    return _hands
+
+
+def stop() -> None:
+    global _hands
+    if _hands is not None:
+        _hands.stop()
+        _hands = None

@@ -1,0 +1,125 @@
+"""The only file that knows tasks: blob -> pipeline -> ledger."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from billiard.exceptions import SoftTimeLimitExceeded
+from celery import Celery
+from celery.app.task import Task
+from redis.exceptions import AuthenticationError, RedisError
+
+from ocrfarm_shared.blobs import BlobStore
+from ocrfarm_shared.contracts import Page
+from ocrfarm_shared.errors import BlobMissing, Internal, OcrFarmError, OutOfMemory, Timeout
+from ocrfarm_shared.ledger import Ledger, calls
+from ocrfarm_shared.ledger.calls import Call
+from ocrfarm_shared.ledger.records import ClaimedUnit
+from ocrfarm_shared.queue import TASK_READ_UNIT
+from ocrfarm_shared.telemetry import log_context
+from ocrfarm_worker import load, pipeline
+from ocrfarm_worker.hands import Hands, hands
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+def register(app: Celery) -> None:
+    app.task(name=TASK_READ_UNIT, bind=True, typing=False)(_task)
+
+
+def _task(self: Task, unit: str, *_: object, **__: object) -> str:
+    """Celery's entry. Unknown arguments (a newer gateway's) are ignored. The answer is for the log alone."""
+    return work(unit, owner=self.request.id, me=hands())
+
+
+def work(unit: str, *, owner: str, me: Hands) -> str:
+    """Claim a unit, do it, record it. Never raises: whatever happens is recorded, or left to the lease."""
+    settings = me.settings
+    claimed = insist(
+        me.ledger, calls.claim(unit, owner=owner, node=me.node, lease_s=settings.lease_s), settings.lease_s
+    )
+    if isinstance(claimed, str):
+        return claimed
+    with log_context(unit=unit, attempt=claimed.attempt):
+        me.hold(unit, claimed.token)
+        try:
+            done = _do(claimed, me)
+        except OcrFarmError as err:
+            return _failed(claimed, err, me)
+        except SoftTimeLimitExceeded:
+            return _failed(claimed, Timeout(), me)
+        except MemoryError:
+            return _failed(claimed, OutOfMemory(), me)
+        except Exception:
+            log.exception("reading failed for a reason that we do not know")
+            return _failed(claimed, Internal(), me)
+        finally:
+            # A write that Redis does not hear within a lease is somebody else's to repeat.
+            me.let_go()
+        return "recorded" if done else "stale"
+
+
+def _do(claimed: ClaimedUnit, me: Hands) -> bool:
+    path = BlobStore(me.settings.blob_folder).path(claimed.blob)
+    if not path.exists():
+        raise BlobMissing
+    limits = load.Limits.of(me.settings)
+    if claimed.kind == "plan":
+        plan = load.plan(path, claimed.media_type, limits, claimed.options.pages)
+        return insist(
+            me.ledger,
+            calls.finish_plan(claimed.unit, claimed.token, plan.numbers, plan.page_count),
+            me.settings.lease_s,
+        )
+    page = read(claimed, path, limits, me)
+    # The model that was really used decides whether the answer may be cached: today it is always the one asked for.
+    call = calls.finish_page(claimed.unit, claimed.token, page, counters=_counters(page))
+    return insist(me.ledger, call, me.settings.hard_time_limit_s)
+
+
+def read(claimed: ClaimedUnit, path: Path, limits: load.Limits, me: Hands) -> Page:
+    """The page of a claimed unit, read."""
+    watch = pipeline.Stopwatch()
+    with watch.stage("load"):
+        loaded = load.load_page(path, claimed.media_type, claimed.number, claimed.options.options.dpi, limits)
+    return pipeline.read_page(loaded, claimed.number, claimed.options, me.engines(claimed.profile), watch)
+
+
+def _failed(claimed: ClaimedUnit, error: OcrFarmError, me: Hands) -> str:
+    log.warning("attempt failed: %s: %s", error.code, error)
+    call = calls.fail(claimed.unit, error, token=claimed.token, max_attempts=me.settings.max_attempts)
+    return insist(me.ledger, call, me.settings.lease_s)
+
+
+def _counters(page: Page) -> dict[str, int]:
+    """What the farm counts of a page: lines by model, microseconds by stage."""
+    out = {"lines_read": len(page.lines)}
+    for line in page.lines:
+        out[f"lines_by:{line.model}"] = out.get(f"lines_by:{line.model}", 0) + 1
+    for stage, ms in page.timings_ms.items():
+        out[f"stage_us:{stage}"] = int(ms * 1000)
+    return out
+
+
+def insist(ledger: Ledger, call: Call[T], seconds: float, sleep: Callable[[float], None] = time.sleep) -> T:
+    """Make a ledger call, again and again while Redis is away, loading or full, up to `seconds`; then raise its error.
+
+    Every call is safe to repeat: a transition that was made and not heard of answers 'stale' or 'foreign' the second time.
+    """
+    end, pause = time.monotonic() + seconds, 0.1
+    while True:
+        try:
+            return ledger(call)
+        except AuthenticationError:
+            raise
+        except RedisError as err:
+            if time.monotonic() + pause > end:
+                raise
+            log.warning("the ledger does not answer (%s); trying again", err)
+            sleep(pause)
+            pause = min(2.0, pause * 2)
