@@ -277,3 +277,4 @@ class Problem(BaseModel):
     code: str
     retryable: bool = False
     instance: str | None = None
+    error: Failure | None = Field(None, description="Why the job has no result, where that is what was asked for.")
