@@ -1,44 +1,33 @@
-"""What is running: the distribution's version and, where it can be told, the commit."""
+"""Which release this is, and from which commit."""
 
 from __future__ import annotations
 
 import subprocess
 from functools import cache
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as installed
+from importlib import metadata
 from pathlib import Path
+
+from ocrfarm_shared.settings import settings
 
 
 @cache
 def version() -> str:
-    """The installed distribution's version; `0+unknown` where it is run from a folder that was never installed."""
-    try:
-        return installed("ocrfarm")
-    except PackageNotFoundError:
-        return "0+unknown"
+    """The installed distribution's version."""
+    return metadata.version("ocrfarm")
 
 
 @cache
-def _checkout_commit() -> str:
-    here = Path(__file__).resolve().parent
-    if not (
-        here.parents[1] / ".git"
-    ).exists():  # an installed package must not name the commit of whatever holds the environment
+def commit() -> str:
+    """OCRFARM_COMMIT (images set it), else the checkout's commit, else an empty text."""
+    if settings().commit:
+        return settings().commit
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
         return ""
     try:
-        told = subprocess.run(
-            ["git", "rev-parse", "--short=12", "HEAD"],
-            cwd=here,
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=False,
+        done = subprocess.run(
+            ["git", "rev-parse", "--short=12", "HEAD"], cwd=root, capture_output=True, text=True, timeout=5
         )
-    except (OSError, subprocess.TimeoutExpired):
+    except (OSError, subprocess.SubprocessError):
         return ""
-    return told.stdout.strip() if told.returncode == 0 else ""
-
-
-def commit(setting: str = "") -> str:
-    """`setting` (OCRFARM_COMMIT, set by whoever builds an image) where given, else the checkout's commit, else an empty string."""
-    return setting or _checkout_commit()
+    return done.stdout.strip() if done.returncode == 0 else ""
