@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ocrfarm_shared.settings import PREFIX, Settings, SettingsError, read_settings
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def test_defaults_keep_the_order_that_the_promise_rests_on() -> None:
+    conf = read_settings({})
+    assert 3 * conf.heartbeat_s <= conf.lease_s < conf.hard_time_limit_s < conf.visibility_timeout_s < conf.result_ttl_s
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("LEASE_S", "10"),
+        ("HARD_TIME_LIMIT_S", "15"),
+        ("SOFT_TIME_LIMIT_S", "120"),
+        ("VISIBILITY_TIMEOUT_S", "120"),
+        ("RESULT_TTL_S", "100"),
+    ],
+)
+def test_a_broken_order_refuses_to_start(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match="could be lost or run twice"):
+        read_settings({PREFIX + name: value})
+
+
+def test_a_wrong_value_is_named() -> None:
+    with pytest.raises(SettingsError, match="OCRFARM_PORT"):
+        read_settings({"OCRFARM_PORT": "eighty"})
+
+
+def test_an_empty_variable_is_one_that_is_not_set() -> None:
+    assert read_settings({"OCRFARM_PORT": ""}).port == 8000
+
+
+def test_no_redis_says_what_to_do() -> None:
+    with pytest.raises(SettingsError, match="ocrfarm up"):
+        _ = read_settings({}).broker_url
+
+
+def test_a_password_goes_into_the_address() -> None:
+    conf = read_settings({}, redis_url="redis://127.0.0.1:1/0", redis_password="p@ss/word")
+    assert conf.broker_url == "redis://:p%40ss%2Fword@127.0.0.1:1/0"
+    assert read_settings({}, redis_url="redis://:x@h:1/0", redis_password="y").broker_url == "redis://:x@h:1/0"
+
+
+@given(
+    port=st.integers(0, 65535),
+    workers=st.integers(0, 512),
+    flower=st.booleans(),
+    state=st.from_regex(r"/[a-z0-9/ ]{1,20}", fullmatch=True),
+    megapixels=st.floats(0.5, 1000),
+)
+def test_children_read_the_same_settings(port: int, workers: int, flower: bool, state: str, megapixels: float) -> None:
+    conf = Settings(port=port, workers=workers, flower=flower, state=Path(state), max_megapixels=megapixels)
+    assert read_settings(conf.environment()) == conf
+
+
+def test_only_settings_reads_the_environment() -> None:
+    guilty = [
+        str(path.relative_to(ROOT))
+        for room in ("api", "worker", "shared", "models", "client")
+        for path in (ROOT / room).rglob("*.py")
+        if re.search(r"\bos\.environ\b|\bgetenv\b", path.read_text("utf8")) and path.name != "settings.py"
+    ]
+    assert guilty == []
