@@ -2,13 +2,151 @@
 
 from __future__ import annotations
 
-from ocrfarm_models.spec import ModelSpec
+import hashlib
+import json
+import tomllib
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources, util
+from pathlib import Path
+from typing import Any
+
+from ocrfarm_models.spec import DetectorRule, InputRule, Kind, ModelSpec
+from ocrfarm_shared.errors import ModelUnavailable
+from ocrfarm_shared.settings import settings
+
+
+@dataclass(frozen=True)
+class Row:
+    """One table of registry.toml, its base's fields filled in. `recipe` is empty where the file is run as it is."""
+
+    id: str
+    kind: Kind
+    title: str
+    file: str
+    sha256: str
+    licence: str
+    input: InputRule
+    detector: DetectorRule = field(default_factory=DetectorRule)
+    charset: str = ""
+    blank: int = 0
+    space: bool = False
+    threshold: float = 0.0
+    recipe: str = ""
+    revision: int = 1
+    figures: dict[str, float] = field(default_factory=dict, hash=False)
+
+    @property
+    def version(self) -> str:
+        """What cache keys hold: which model this is and how it was made. Needs no file."""
+        return f"{self.id}@{self.recipe or 'file'}{self.revision}-{self.sha256[:8]}"
+
+
+@cache
+def rows() -> dict[str, Row]:
+    """All rows by id, in the file's order."""
+    raw: dict[str, dict[str, Any]] = tomllib.loads(
+        (resources.files("ocrfarm_models") / "registry.toml").read_text("utf8")
+    )
+    return {name: _row(name, raw) for name in raw}
+
+
+def _row(name: str, raw: dict[str, dict[str, Any]]) -> Row:
+    fields = dict(raw[name])
+    if base := fields.pop("base", None):
+        fields = {k: v for k, v in raw[base].items() if k not in ("recipe", "revision", "figures")} | fields
+    fields["input"] = InputRule(**fields["input"])
+    fields["detector"] = DetectorRule(**fields.get("detector", {}))
+    return Row(id=name, **fields)
+
+
+def row(model_id: str) -> Row:
+    """Raises ModelUnavailable with the ids there are."""
+    try:
+        return rows()[model_id]
+    except KeyError:
+        known = ", ".join(rows())
+        raise ModelUnavailable(f"There is no model {model_id!r} in the registry; there are: {known}.") from None
+
+
+def model_version(model_id: str) -> str:
+    """The version that stands in cache keys. Raises ModelUnavailable for an unknown id."""
+    return row(model_id).version
+
+
+def source_path(entry: Row) -> Path:
+    """The row's own file, hash checked. Raises ModelUnavailable."""
+    package, colon, inside = entry.file.partition(":")
+    if colon:
+        found = util.find_spec(package)
+        if found is None or not found.submodule_search_locations:
+            raise ModelUnavailable(
+                f"{entry.id} comes with the package {package}, which is not installed; "
+                "install ocrfarm[worker] on this node."
+            )
+        path = Path(next(iter(found.submodule_search_locations))) / inside
+        remedy = f"reinstall {package} (`uv sync --reinstall-package {package}`)"
+    else:
+        path, remedy = Path(__file__).parent / entry.file, "reinstall ocrfarm"
+    _check(path, entry.sha256, entry.id, remedy)
+    return path
+
+
+def built_path(entry: Row) -> Path:
+    """Where `ocrfarm models build` keeps the model of a row that has a recipe."""
+    return settings().models_folder / f"{entry.version.replace('@', '-')}.onnx"
+
+
+def stamp_path(model: Path) -> Path:
+    """The small JSON file beside a built model that holds its sha256 and how it was made."""
+    return model.with_suffix(".json")
 
 
 def resolve(model_id: str) -> ModelSpec:
     """The model's spec with its file found and its hash checked.
 
-    Raises ModelUnavailable with a sentence that says what to do: an unknown id, a missing package or file, a wrong hash, or
-    a model that was not built yet.
+    Raises ModelUnavailable with a sentence that says what to do: an unknown id, a missing package or file, a wrong hash,
+    or a model that was not built yet.
     """
-    raise NotImplementedError
+    entry = row(model_id)
+    path, digest = _built(entry) if entry.recipe else (source_path(entry), entry.sha256)
+    return ModelSpec(
+        id=entry.id,
+        kind=entry.kind,
+        path=path,
+        sha256=digest,
+        licence=entry.licence,
+        version=entry.version,
+        input=entry.input,
+        charset=entry.charset,
+        blank=entry.blank,
+        space=entry.space,
+        threshold=entry.threshold,
+        detector=entry.detector,
+        figures=entry.figures,
+    )
+
+
+def _built(entry: Row) -> tuple[Path, str]:
+    path, remedy = built_path(entry), f"run `ocrfarm models build {entry.id}`"
+    try:
+        digest = str(json.loads(stamp_path(path).read_text("utf8"))["sha256"])
+    except FileNotFoundError:
+        raise ModelUnavailable(f"{entry.id} was not built on this node yet; {remedy}.") from None
+    except (ValueError, KeyError, TypeError):
+        raise ModelUnavailable(f"The record of how {entry.id} was built is damaged; {remedy} --force.") from None
+    _check(path, digest, entry.id, f"{remedy} --force")
+    return path, digest
+
+
+def _check(path: Path, expected: str, model_id: str, remedy: str) -> None:
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        raise ModelUnavailable(f"The file of {model_id} is missing or unreadable ({path.name}); {remedy}.") from None
+    if digest != expected:
+        raise ModelUnavailable(
+            f"The file of {model_id} ({path.name}) is not the one that the registry names: its sha-256 begins with "
+            f"{digest[:8]}, not {expected[:8]}; {remedy}."
+        )
