@@ -1,0 +1,156 @@
+#!/usr/bin/env python3
+"""The pipeline called in-process over a labelled evaluation folder: predictions, scores, and what each stage costs.
+
+    python tests/bench/accuracy.py --data EVAL/dev --profile accurate --processes 2 --out predictions.jsonl [--sets a,b]
+    python tests/bench/accuracy.py --cost EVAL/cost.txt --profile accurate --processes 2
+
+EVAL is a folder that holds `score.py`, which knows the sets and scores the predictions, and `cost.txt`, the pages that cost is
+measured over. With --cost the pages are loaded beforehand, each process is warmed with one page, and pages a second, processor
+seconds a page and milliseconds by stage are printed as JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import multiprocessing
+import subprocess
+import sys
+import time
+import tomllib
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from ocrfarm_models.engines import Engines
+from ocrfarm_shared.contracts import Layout, OcrOptions, Page
+from ocrfarm_shared.profiles import get_profile
+from ocrfarm_worker.load import Limits, load_page, plan
+from ocrfarm_worker.pipeline import Stopwatch, read_page
+
+LIMITS = Limits()
+_engines: Engines
+
+
+def _open(profile: str) -> None:
+    global _engines
+    cv2.setNumThreads(1)
+    _engines = Engines.load(get_profile(profile))
+
+
+def _read(path: Path, number: int, options: OcrOptions) -> Page:
+    watch = Stopwatch()
+    with watch.stage("load"):
+        loaded = load_page(path, None, number, options.options.dpi, LIMITS)
+    return read_page(loaded, number, options, _engines, watch)
+
+
+def _read_file(job: tuple[str, str, Path, str, str]) -> tuple[dict[str, Any], Counter[str]]:
+    name, file, path, kind, profile = job
+    options = OcrOptions(profile=profile, layout=Layout.PAGE if kind == "page" else Layout.LINE)
+    if kind == "auto":
+        options = OcrOptions(profile=profile)
+    spent: Counter[str] = Counter()
+    pages = [_read(path, number, options) for number in plan(path, None, LIMITS).numbers]
+    for page in pages:
+        spent.update(page.timings_ms)
+    lines = [[line.text, line.confidence] for page in pages for line in page.lines]
+    text = "\n".join(page.text for page in pages)
+    rotation = [page.rotation for page in pages]
+    return {"set": name, "file": file, "text": text, "lines": lines, "rotation": rotation}, spent
+
+
+def _read_share(jobs: list[tuple[Path, int]], profile: str, gate: Any, results: Any) -> None:
+    _open(profile)
+    options = OcrOptions(profile=profile, layout=Layout.PAGE)
+    _read(*jobs[0], options)
+    gate.wait()
+    wall, cpu, spent, lines = time.monotonic(), time.process_time(), Counter[str](), 0
+    for path, number in jobs:
+        page = _read(path, number, options)
+        spent.update(page.timings_ms)
+        lines += len(page.lines)
+    results.put((time.monotonic() - wall, time.process_time() - cpu, spent, lines))
+
+
+def cost(listing: Path, profile: str, processes: int) -> None:
+    pages = [
+        (listing.parent / name, number)
+        for name in listing.read_text("utf8").split()
+        for number in plan(listing.parent / name, None, LIMITS).numbers
+    ]
+    context = multiprocessing.get_context("spawn")
+    gate, results = context.Barrier(processes + 1), context.Queue()
+    # Every process reads all pages, each from another place on, so that none stands idle at the end.
+    shares = [pages[i * len(pages) // processes :] + pages[: i * len(pages) // processes] for i in range(processes)]
+    workers = [context.Process(target=_read_share, args=(share, profile, gate, results)) for share in shares]
+    for worker in workers:
+        worker.start()
+    gate.wait()
+    answers = [results.get() for _ in workers]
+    for worker in workers:
+        worker.join()
+    count = len(pages) * processes
+    spent = sum((a[2] for a in answers), Counter[str]())
+    figures = {
+        "profile": profile,
+        "processes": processes,
+        "pages": count,
+        "lines": sum(a[3] for a in answers),
+        "pages_per_s": round(sum(len(pages) / a[0] for a in answers), 3),
+        "core_s_per_page": round(sum(a[1] for a in answers) / count, 4),
+        "ms_per_page": {stage: round(ms / count, 1) for stage, ms in spent.items()},
+    }
+    print(json.dumps(figures))
+
+
+def _score_module(folder: Path) -> Any:
+    spec = importlib.util.spec_from_file_location("score", folder / "score.py")
+    if spec is None or spec.loader is None:
+        sys.exit(f"there is no score.py in {folder}")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _jobs(data: Path, wanted: set[str], profile: str, auto: bool) -> Iterator[tuple[str, str, Path, str, str]]:
+    score = _score_module(data.parent)
+    for name, spec in tomllib.loads((data.parent / "sets.toml").read_text("utf8")).items():
+        if (data / name).is_dir() and (not wanted or name in wanted):
+            for file, _ in score.items(data / name, spec["kind"]):
+                yield name, file, data / name / file, "auto" if auto else spec["kind"], profile
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="a folder of labelled sets, beside score.py")
+    parser.add_argument("--cost", type=Path, help="a list of pages, paths relative to it")
+    parser.add_argument("--profile", default="accurate")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=Path("predictions.jsonl"))
+    parser.add_argument("--sets", default="", help="only these, comma separated")
+    parser.add_argument("--auto", action="store_true", help="let the pipeline tell lines from pages")
+    args = parser.parse_args()
+    if args.cost:
+        cost(args.cost, args.profile, args.processes)
+        return
+    if not args.data:
+        parser.error("give --data or --cost")
+    jobs = list(_jobs(args.data, set(filter(None, args.sets.split(","))), args.profile, args.auto))
+    start, spent = time.monotonic(), Counter[str]()
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(args.processes, _open, (args.profile,)) as pool, args.out.open("w", encoding="utf8") as out:
+        for row, stages in pool.imap(_read_file, jobs, chunksize=4):
+            out.write(json.dumps(row, ensure_ascii=False) + "\n")
+            spent.update(stages)
+    print(f"{len(jobs)} files in {time.monotonic() - start:.1f} s;", {k: round(v / 1000, 2) for k, v in spent.items()})
+    score = args.data.parent / "score.py"
+    subprocess.run([sys.executable, str(score), "--data", str(args.data), "--pred", str(args.out)], check=True)
+
+
+if __name__ == "__main__":
+    main()

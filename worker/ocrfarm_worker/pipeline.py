@@ -1,0 +1,118 @@
+"""One page, read. The recipe:
+
+load (before this) -> prepare -> find lines -> crop -> face -> read -> order -> page
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ocrfarm_models.engines import Engines
+from ocrfarm_shared.contracts import Layout, OcrOptions, Page
+from ocrfarm_worker.crop import Crop, rectify, whole
+from ocrfarm_worker.detect import find_lines
+from ocrfarm_worker.language import guess_language
+from ocrfarm_worker.load import LoadedPage
+from ocrfarm_worker.order import reading_order
+from ocrfarm_worker.preprocess import prepare
+from ocrfarm_worker.recognize import Reading, face, read, read_whole, to_line
+
+Rotation = Literal[0, 90, 180, 270]
+
+
+class Stopwatch:
+    """Milliseconds by stage."""
+
+    def __init__(self) -> None:
+        self.ms: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.ms[name] = round(self.ms.get(name, 0.0) + (time.perf_counter() - start) * 1000, 3)
+
+
+def read_page(
+    loaded: LoadedPage, number: int, options: OcrOptions, engines: Engines, watch: Stopwatch | None = None
+) -> Page:
+    """Read one page. A page without lines holds no text; what cannot be read raises.
+
+    `watch` may already hold the time that loading took. Raises nothing of its own; the engines' errors come through.
+    """
+    watch = watch or Stopwatch()
+    if options.layout is Layout.LINE or (options.layout is Layout.AUTO and is_line(loaded)):
+        readings, rotation = _read_line(loaded, options, engines, watch)
+    else:
+        readings, rotation = _read_lines(loaded, options, engines, watch)
+    lines = [
+        to_line(r) for r in readings if r.text.text.strip() and r.text.confidence >= options.options.min_confidence
+    ]
+    return Page(
+        number=number,
+        width=loaded.width,
+        height=loaded.height,
+        dpi=loaded.dpi,
+        rotation=rotation,
+        language=guess_language("".join(line.text for line in lines)) if lines else None,
+        lines=lines,
+        models=sorted({line.model for line in lines}),
+        timings_ms=watch.ms,
+    )
+
+
+def is_line(loaded: LoadedPage) -> bool:
+    """Whether an image is plainly one line: a low strip. Pages of a document never are."""
+    return loaded.dpi is None and loaded.height <= 64 and loaded.width >= 3 * loaded.height
+
+
+def _read_line(
+    loaded: LoadedPage, options: OcrOptions, engines: Engines, watch: Stopwatch
+) -> tuple[list[Reading], Rotation]:
+    with watch.stage("recognize"):
+        return [read_whole(whole(loaded.image), engines, orientation=options.options.orientation)], 0
+
+
+def _read_lines(
+    loaded: LoadedPage, options: OcrOptions, engines: Engines, watch: Stopwatch
+) -> tuple[list[Reading], Rotation]:
+    with watch.stage("preprocess"):
+        prepared = prepare(loaded.image)
+    with watch.stage("detect"):
+        found = find_lines(prepared, loaded.width, loaded.height, engines)
+    with watch.stage("crop"):
+        crops = [rectify(loaded.image, region.polygon) for region in found]
+    if options.options.orientation:
+        with watch.stage("face"):
+            crops = face(crops, engines)
+    with watch.stage("recognize"):
+        readings = read(crops, engines, orientation=options.options.orientation)
+    with watch.stage("order"):
+        rotation = _rotation([reading.crop for reading in readings])
+        corners = [_turned(reading.crop.corners, rotation, loaded) for reading in readings]
+        return [readings[i] for i in reading_order(corners)], rotation
+
+
+def _rotation(crops: list[Crop]) -> Rotation:
+    """Degrees clockwise by which the page must be turned for most of its text (by length) to stand upright."""
+    votes: dict[Rotation, float] = {0: 0.0, 90: 0.0, 180: 0.0, 270: 0.0}
+    for crop in crops:
+        turn: Rotation = (90 if crop.flipped else 270) if crop.tall else (180 if crop.flipped else 0)
+        votes[turn] += crop.image.shape[1]
+    return max(votes, key=lambda turn: (votes[turn], -turn))
+
+
+def _turned(corners: NDArray[np.float32], rotation: Rotation, page: LoadedPage) -> NDArray[np.float32]:
+    """Corners on the page as it is once turned clockwise by `rotation`."""
+    x, y = corners[:, 0], corners[:, 1]
+    width, height = page.width, page.height
+    turned = {0: (x, y), 90: (height - y, x), 180: (width - x, height - y), 270: (y, width - x)}[rotation]
+    return np.stack(turned, axis=1).astype(np.float32)
