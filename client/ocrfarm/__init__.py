@@ -1,1 +1,66 @@
-"""ocrfarm."""
+"""ocrfarm: send documents to the farm and get their text back.
+
+    from ocrfarm import Client
+
+    with Client() as farm:
+        print(farm.submit("letter.png").text())
+
+Nothing is imported before it is used: `import ocrfarm` costs a few milliseconds, `Client` and the typed results come on first
+mention.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ocrfarm.async_client import AsyncClient, AsyncJob
+    from ocrfarm.client import Client, Job
+    from ocrfarm_shared.contracts import Document, FarmView, JobState, JobView, Line, Page, ProfileView, Word
+    from ocrfarm_shared.errors import OcrFarmError
+
+_HOMES = {
+    "AsyncClient": "ocrfarm.async_client",
+    "AsyncJob": "ocrfarm.async_client",
+    "Client": "ocrfarm.client",
+    "Job": "ocrfarm.client",
+    "OcrFarmError": "ocrfarm_shared.errors",
+    **dict.fromkeys(
+        ["Document", "FarmView", "JobState", "JobView", "Line", "Page", "ProfileView", "Word"],
+        "ocrfarm_shared.contracts",
+    ),
+}
+
+__all__ = [
+    "AsyncClient",
+    "AsyncJob",
+    "Client",
+    "Document",
+    "FarmView",
+    "Job",
+    "JobState",
+    "JobView",
+    "Line",
+    "OcrFarmError",
+    "Page",
+    "ProfileView",
+    "Word",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("ocrfarm")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'ocrfarm' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -37,6 +37,7 @@ class Settings(BaseModel):
     port: int = Field(8000, ge=0, le=65535)
     flower_port: int = Field(5555, ge=0, le=65535)
     redis_port: int = Field(0, ge=0, le=65535, description="Of the embedded Redis; 0: any free port.")
+    redis_maxmemory_mb: int = Field(1024, ge=2, description="Of the embedded Redis; when it is full the farm answers 503.")
     workers: int = Field(0, ge=0, le=512, description="Worker processes; 0: one a core.")
     flower: bool = True
     url: str | None = Field(None, description="Where the command line finds the farm; default: http://host:port.")
@@ -135,6 +136,11 @@ class Settings(BaseModel):
             if value is not None and value != field.default:
                 out[PREFIX + name.upper()] = ("1" if value else "0") if isinstance(value, bool) else str(value)
         return out
+
+    def child_environment(self) -> dict[str, str]:
+        """What a child process is started with: this process's environment, with these settings in place of its own."""
+        own = {PREFIX + name.upper() for name in type(self).model_fields}
+        return {name: value for name, value in os.environ.items() if name not in own} | self.environment()
 
 
 def read_settings(environ: dict[str, str] | None = None, **overrides: Any) -> Settings:

@@ -1,0 +1,253 @@
+"""The calls of the HTTP interface as values: what to send, and how to read the answer. No input or output happens here.
+
+The blocking and the asyncio client both run these, so that neither knows a path or a field of its own.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from time import time
+from typing import Any, BinaryIO, Generic, TypedDict, TypeVar
+from urllib.parse import quote
+from uuid import uuid4
+
+from pydantic import TypeAdapter, ValidationError
+
+from ocrfarm_shared.contracts import (
+    CacheMode,
+    Document,
+    FarmView,
+    JobList,
+    JobState,
+    JobView,
+    Layout,
+    PageList,
+    Priority,
+    Problem,
+    ProfileView,
+    ReadingOptions,
+)
+from ocrfarm_shared.errors import BY_CODE, BadOption, EmptyFile, FarmError, OcrFarmError, RequestError
+
+T = TypeVar("T")
+Source = str | Path | bytes | BinaryIO
+"""A document to send: a path, its bytes, or an open binary file."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer of the gateway, read to its end. Header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds of the Retry-After header, given as a number or a date (RFC 9110, 10.2.3)."""
+        raw = self.headers.get("retry-after")
+        if raw is None:
+            return None
+        try:
+            return max(0.0, float(raw))
+        except ValueError:
+            pass
+        try:
+            return max(0.0, parsedate_to_datetime(raw).timestamp() - time())
+        except ValueError:
+            return None
+
+    @property
+    def is_json(self) -> bool:
+        return "json" in self.headers.get("content-type", "")
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A document that can be sent again: each `opened()` starts at its beginning."""
+
+    name: str
+    source: Path | bytes | BinaryIO
+    start: int = 0
+
+    @contextmanager
+    def opened(self) -> Iterator[BinaryIO]:
+        if isinstance(self.source, bytes):
+            yield io.BytesIO(self.source)
+        elif isinstance(self.source, Path):
+            with self.source.open("rb") as file:
+                yield file
+        else:
+            self.source.seek(self.start)
+            yield self.source
+
+
+@dataclass(frozen=True)
+class Call(Generic[T]):
+    """One request. `repeatable`: sending it twice does what sending it once does."""
+
+    method: str
+    path: str
+    parse: Callable[[Reply], T]
+    params: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    fields: Mapping[str, str] | None = None
+    upload: Upload | None = None
+    repeatable: bool = True
+    held_s: float = 0
+    """How long the gateway may hold the request before it answers, seconds."""
+
+
+def problem(reply: Reply) -> OcrFarmError:
+    """The error that an answer of 400 and over stands for: the class of its code, with its own sentence."""
+    try:
+        told = Problem.model_validate_json(reply.body)
+    except ValidationError:
+        kind = RequestError if reply.status < 500 else FarmError
+        return _named(kind, kind.code, reply.status)(
+            f"The farm's address answered {reply.status} without saying why; is it ocrfarm that listens there?",
+            retry_after=reply.retry_after,
+        )
+    known = BY_CODE.get(told.code)
+    if known is None:  # a newer farm's code is kept, not lost
+        known = _named(RequestError if reply.status < 500 else FarmError, told.code, reply.status)
+    return known(told.detail, retry_after=reply.retry_after)
+
+
+def _named(kind: type[OcrFarmError], code: str, status: int) -> type[OcrFarmError]:
+    return type(kind.__name__, (kind,), {"code": code, "status": status})
+
+
+def as_upload(source: Source, filename: str | None = None) -> Upload:
+    """Raises EmptyFile for no bytes, BadOption for a path that is no file; a file that cannot seek is read into memory."""
+    if isinstance(source, str | Path):
+        path = Path(source)
+        if not path.is_file():
+            raise BadOption(f"{path} is no file.")
+        if not path.stat().st_size:
+            raise EmptyFile
+        return Upload(filename or path.name, path)
+    if not isinstance(source, bytes):
+        if isinstance(source, io.TextIOBase):
+            raise BadOption("The file is open as text; open it with mode 'rb'.")
+        name = filename or Path(str(getattr(source, "name", "document"))).name
+        if source.seekable():
+            return Upload(name, source, source.tell())
+        return as_upload(source.read(), name)
+    if not source:
+        raise EmptyFile
+    return Upload(filename or "document", source)
+
+
+def _view(reply: Reply) -> JobView:
+    return JobView.model_validate_json(reply.body)
+
+
+class Choices(TypedDict, total=False):
+    """What may be said of a submission; what is left out is the farm's default. See the gateway's /docs for each."""
+
+    profile: str
+    layout: Layout | str
+    languages: Sequence[str]
+    pages: str
+    """Counted from 1: `3`, `1-4,9`, `5-`."""
+    options: ReadingOptions | Mapping[str, Any]
+    cache: CacheMode | str
+    priority: Priority | str
+    tag: str
+    webhook: str
+    deadline_s: float
+    idempotency_key: str
+    """Left out, one is made, so that a submission sent again after a broken connection makes no second job."""
+
+
+def submit(upload: Upload, choices: Choices, wait_s: float = 0) -> Call[JobView]:
+    """POST /v1/jobs."""
+    told: dict[str, Any] = {name: value for name, value in choices.items() if value is not None}
+    key = told.pop("idempotency_key", None) or uuid4().hex
+    if "options" in told:
+        options = told["options"]
+        given = options.model_dump(exclude_unset=True) if isinstance(options, ReadingOptions) else dict(options)
+        told["options"] = json.dumps(given)
+    if "languages" in told:
+        told["languages"] = ",".join(told["languages"])
+    return Call(
+        "POST",
+        "/v1/jobs",
+        _view,
+        params={"wait": f"{wait_s:g}"} if wait_s else {},
+        headers={"Idempotency-Key": key},
+        fields={name: str(value) for name, value in told.items()},
+        upload=upload,
+        held_s=wait_s,
+    )
+
+
+def _job(job: str, tail: str = "") -> str:
+    return f"/v1/jobs/{quote(job, safe='')}{tail}"
+
+
+def get(job: str, wait_s: float = 0) -> Call[JobView]:
+    return Call("GET", _job(job), _view, params={"wait": f"{wait_s:g}"} if wait_s else {}, held_s=wait_s)
+
+
+def result(job: str, form: str) -> Call[bytes | None]:
+    """None: not ready yet."""
+    return Call(
+        "GET",
+        _job(job, "/result"),
+        lambda reply: None if reply.status == 202 else reply.body,
+        params={"format": form},
+    )
+
+
+def document(body: bytes) -> Document:
+    return Document.model_validate_json(body)
+
+
+def pages(job: str, after: int) -> Call[PageList]:
+    return Call(
+        "GET",
+        _job(job, "/pages"),
+        lambda reply: PageList.model_validate_json(reply.body),
+        params={"after": str(after)},
+    )
+
+
+def cancel(job: str) -> Call[None]:
+    return Call("POST", _job(job, "/cancel"), lambda _: None)
+
+
+def retry(job: str) -> Call[JobView]:
+    return Call("POST", _job(job, "/retry"), _view, repeatable=False)
+
+
+def delete(job: str) -> Call[None]:
+    return Call("DELETE", _job(job), lambda _: None)
+
+
+def jobs(state: JobState | str | None, tag: str | None, cursor: str | None) -> Call[JobList]:
+    asked = {"state": state and str(state), "tag": tag, "cursor": cursor}
+    return Call(
+        "GET",
+        "/v1/jobs",
+        lambda reply: JobList.model_validate_json(reply.body),
+        params={name: value for name, value in asked.items() if value},
+    )
+
+
+def farm() -> Call[FarmView]:
+    return Call("GET", "/v1/farm", lambda reply: FarmView.model_validate_json(reply.body))
+
+
+_PROFILES = TypeAdapter(list[ProfileView])
+
+
+def profiles() -> Call[list[ProfileView]]:
+    return Call("GET", "/v1/profiles", lambda reply: _PROFILES.validate_json(reply.body))

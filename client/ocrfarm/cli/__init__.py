@@ -1,0 +1,70 @@
+"""The `ocrfarm` command. Each room adds its own commands by the entry points of the group `ocrfarm.commands`.
+
+An entry point names `register(app: typer.Typer) -> None`. Its module must import quickly: what a command needs is imported when the
+command runs, so that `ocrfarm --help` answers at once. A room whose libraries are not installed is left out of the help.
+
+Exit codes: 0 all went well, 1 something failed, 2 the command or a setting is wrong.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import distribution
+from typing import Annotated
+
+import typer
+
+GROUP = "ocrfarm.commands"
+
+
+def build() -> typer.Typer:
+    """The command with those of every room that is installed."""
+    app = typer.Typer(
+        name="ocrfarm",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,  # drawing the help with rich takes longer than all the rest of it
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+    @app.callback()
+    def ocrfarm(
+        debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from.")] = False,
+    ) -> None:
+        """An asynchronous, queue-based OCR worker farm. `ocrfarm up` starts one on this machine."""
+
+    for entry in distribution("ocrfarm").entry_points.select(group=GROUP):
+        try:
+            register = entry.load()
+        except ModuleNotFoundError:
+            continue
+        register(app)
+    return app
+
+
+def main() -> None:
+    debug = "--debug" in sys.argv[1:]
+    try:
+        build()()
+    except Exception as err:
+        if debug:
+            raise
+        code, sentence = explain(err)
+        print(f"ocrfarm: {sentence}", file=sys.stderr)
+        sys.exit(code)
+
+
+def explain(err: Exception) -> tuple[int, str]:
+    """Exit code and one sentence for an error that ended a command."""
+    from ocrfarm_shared.errors import OcrFarmError
+    from ocrfarm_shared.settings import SettingsError
+
+    if isinstance(err, SettingsError):
+        return 2, str(err)
+    if isinstance(err, OcrFarmError | TimeoutError):
+        return 1, str(err)
+    if isinstance(err, OSError):
+        return 1, f"{err.strerror or err}{f': {err.filename}' if err.filename else ''}"
+    if isinstance(err, ModuleNotFoundError):
+        return 2, f"{err.name} is not installed; this command needs `pip install 'ocrfarm[farm]'`."
+    return 1, f"unexpected {type(err).__name__}: {err}; `ocrfarm --debug …` shows where it came from"

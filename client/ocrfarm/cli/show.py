@@ -1,0 +1,121 @@
+"""`ocrfarm status`, `result`, `list` and `cancel`: asking a farm, and showing its answer."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from itertools import islice
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ocrfarm.client import Client
+from ocrfarm_shared.contracts import JobView
+from ocrfarm_shared.errors import OcrFarmError
+
+COLOURS = {"succeeded": "green", "partial": "yellow", "failed": "red", "cancelled": "dim"}
+
+
+def farm(url: str | None, key: str | None) -> None:
+    with Client(url, key) as client:
+        view = client.farm()
+    console = Console()
+    facts = Table.grid(padding=(0, 2))
+    facts.add_row("farm", f"{client.url}  ocrfarm {view.version} {view.commit}".rstrip())
+    facts.add_row("reading", f"{view.running_units} pages on {view.slots} worker processes")
+    waiting = f", the oldest for {view.oldest_queued_s:.0f} s" if view.oldest_queued_s is not None else ""
+    facts.add_row("waiting", f"{view.queued_units} pages{waiting}")
+    facts.add_row("speed", f"{view.pages_per_minute:.0f} pages a minute, {view.pages_total} in all")
+    facts.add_row("dead letters", str(view.dead_letters))
+    console.print(facts)
+    nodes = Table("node", "processes", "version")
+    for node in view.nodes:
+        nodes.add_row(node.name, str(node.slots), node.version)
+    console.print(nodes if view.nodes else "No worker is alive: start one with `ocrfarm worker`.")
+
+
+def job(job: str, url: str | None, key: str | None) -> None:
+    with Client(url, key) as client:
+        view = client.view(job)
+    facts = Table.grid(padding=(0, 2))
+    facts.add_row("job", view.id)
+    facts.add_row("state", _coloured(view))
+    facts.add_row("document", escape(view.filename or ""))
+    facts.add_row("pages", _pages(view))
+    facts.add_row("profile", view.profile)
+    if view.queue_position is not None:
+        facts.add_row("ahead of it", str(view.queue_position))
+    if view.attempt > 1:
+        facts.add_row("attempts", str(view.attempt))
+    facts.add_row("sent", _clock(view.created_at))
+    if view.ended_at is not None:
+        facts.add_row("ended", f"{_clock(view.ended_at)} (after {view.ended_at - view.created_at:.1f} s)")
+    if view.error:
+        facts.add_row("why", escape(f"{view.error.message} [{view.error.code}]"), style="red")
+    Console().print(facts)
+
+
+def profiles(url: str | None, key: str | None) -> None:
+    with Client(url, key) as client:
+        found = client.profiles()
+    table = Table("profile", "what it is", "languages")
+    for profile in found:
+        table.add_row(
+            f"{profile.name}{' (default)' if profile.default else ''}",
+            profile.description,
+            ", ".join(profile.languages),
+        )
+    Console().print(table)
+
+
+def result(job: str, form: str, wait_s: float | None, url: str | None, key: str | None) -> None:
+    with Client(url, key) as client:
+        body = client.result_as(job, form, wait_s)
+    sys.stdout.buffer.write(body)
+    if form == "txt" and not body.endswith(b"\n") and sys.stdout.isatty():
+        sys.stdout.buffer.write(b"\n")
+
+
+def jobs(state: str | None, tag: str | None, limit: int, url: str | None, key: str | None) -> None:
+    with Client(url, key) as client:
+        found = list(islice(client.list(state=state, tag=tag), limit))
+    table = Table("job", "state", "pages", "document", "sent", "tag")
+    for view in found:
+        table.add_row(
+            view.id,
+            _coloured(view),
+            _pages(view),
+            escape(view.filename or ""),
+            _clock(view.created_at),
+            escape(view.tag or ""),
+        )
+    Console().print(table if found else "No such jobs.")
+
+
+def cancel(jobs: list[str], url: str | None, key: str | None) -> int:
+    """Exit code: 1 if any could not be cancelled."""
+    failed = 0
+    with Client(url, key) as client:
+        for job in jobs:
+            try:
+                client.cancel(job)
+                print(f"{job}: cancelled")
+            except OcrFarmError as err:
+                failed = 1
+                print(f"{job}: {err}", file=sys.stderr)
+    return failed
+
+
+def _coloured(view: JobView) -> str:
+    colour = COLOURS.get(view.state)
+    return f"[{colour}]{view.state}[/]" if colour else str(view.state)
+
+
+def _pages(view: JobView) -> str:
+    total = view.progress.pages_total
+    return f"{view.progress.pages_done}/{'?' if total is None else total}" + (" cached" if view.cached else "")
+
+
+def _clock(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")

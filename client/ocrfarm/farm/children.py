@@ -1,0 +1,120 @@
+"""One program that the supervisor keeps alive: how it is started, when it is started again, how it is ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+
+TETHER = Path(__file__).with_name("tether.py")
+FIRST_DELAY_S = 0.25
+LONGEST_DELAY_S = 5.0
+STEADY_S = 30.0  # a child that lived that long starts again with the first delay
+KILLED_WAIT_S = 5.0
+
+
+@dataclass(frozen=True)
+class Program:
+    """What to keep running. `prepare` is a program that must have ended well once before the first start of `argv`."""
+
+    name: str
+    argv: Sequence[str]
+    env: Mapping[str, str]
+    prepare: Sequence[str] | None = None
+    grace_s: float = 40.0
+
+
+@dataclass
+class Child:
+    """A program and the process that runs it now, if one does. Processes are started from the main thread only (see tether.py)."""
+
+    program: Program
+    log: Path
+    process: subprocess.Popen[bytes] | None = None
+    restarts: int = 0
+    early_deaths: int = 0
+    """Deaths since it last lived for 30 s."""
+    prepared: bool = False
+    due: float = 0.0
+    """When it is to be started (monotonic clock)."""
+    _delay_s: float = FIRST_DELAY_S
+    _started: float = field(default=0.0)
+
+    @property
+    def preparing(self) -> bool:
+        return self.program.prepare is not None and not self.prepared
+
+    @property
+    def argv(self) -> list[str]:
+        return list(self.program.prepare if self.preparing and self.program.prepare else self.program.argv)
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(TETHER), str(os.getpid()), *self.argv],
+                env=dict(self.program.env),
+                cwd=self.log.parent,  # no stray configuration file of the folder where `ocrfarm up` was typed
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                process_group=0,  # Ctrl-C is the supervisor's; and what the child started can be ended with it
+            )
+        self._started = monotonic()
+
+    def look(self) -> int | None:
+        """None: all is well. Else the exit status of the process that has just ended (negative: the signal), and `due` is set.
+
+        A preparation that ended well is no death: what it was for is due at once.
+        """
+        if self.process is None or (status := self.process.poll()) is None:
+            return None
+        lived = monotonic() - self._started
+        self.kill_group()  # what it leaves behind must not work beside its successor
+        self.process = None
+        if self.preparing and status == 0:
+            self.prepared, self.due = True, monotonic()
+            return None
+        if lived >= STEADY_S:
+            self._delay_s, self.early_deaths = FIRST_DELAY_S, 0
+        self.early_deaths += 1
+        self.restarts += 1
+        self.due = monotonic() + self._delay_s
+        self._delay_s = min(2 * self._delay_s, LONGEST_DELAY_S)
+        return status
+
+    def end(self, impatient: bool = False) -> bool:
+        """SIGTERM, then SIGKILL after the grace; true where it went by itself. Waits for it."""
+        if self.process is None:
+            return True
+        went = True
+        with contextlib.suppress(ProcessLookupError):
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(1.0 if impatient else self.program.grace_s)
+        except subprocess.TimeoutExpired:
+            went = False
+            self.process.kill()
+            self.process.wait(KILLED_WAIT_S)
+        finally:
+            self.kill_group()
+        self.process = None
+        return went
+
+    def kill_group(self) -> None:
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+
+    def last_words(self) -> str:
+        """The last line of its log."""
+        try:
+            lines = [line for line in self.log.read_text("utf8", "replace").splitlines() if line.strip()]
+        except OSError:
+            return ""
+        return lines[-1].strip() if lines else ""

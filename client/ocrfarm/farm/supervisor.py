@@ -1,0 +1,145 @@
+"""Starts the farm's programs, starts again whatever dies, for ever, and stops all of them in order."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from time import monotonic
+from types import FrameType
+from typing import IO, Any
+
+from ocrfarm.farm import CannotStart
+from ocrfarm.farm.children import Child, Program
+
+LOOK_EVERY_S = 0.1
+
+
+@contextlib.contextmanager
+def hold_state(state: Path) -> Iterator[None]:
+    """Keep the state folder to this farm alone. Raises CannotStart where another farm runs in it.
+
+    The lock is the kernel's (flock): it falls with the process, however that ends, so that none is ever left behind.
+    """
+    state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (state / "farm.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CannotStart(
+                f"Another farm{_holder(lock)} runs in {state}; stop it, or give this one a folder of its own with OCRFARM_STATE."
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def _holder(lock: IO[str]) -> str:
+    lock.seek(0)
+    pid = lock.read().strip()
+    return f" (process {pid})" if pid else ""
+
+
+class Supervisor:
+    """Keeps programs alive. `programs` stand in the order of starting; they are stopped in the order of `stop_order`.
+
+    `notice` gets one short sentence for each thing a person should know. Use it from the main thread (see tether.py).
+    """
+
+    def __init__(
+        self, programs: Sequence[Program], state: Path, notice: Callable[[str], None], stop_order: Sequence[str] = ()
+    ) -> None:
+        logs = state / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        self.children = {program.name: Child(program, logs / f"{program.name}.log") for program in programs}
+        for child in self.children.values():
+            if child.log.exists():
+                child.log.replace(child.log.with_suffix(".log.1"))
+        self.stopping = threading.Event()
+        self._pids = state / "pids.json"
+        self._notice = notice
+        self._stop_order = [n for n in stop_order if n in self.children]
+        self._stop_order += [n for n in reversed(self.children) if n not in self._stop_order]
+        self._impatient = False
+
+    # ------------------------------------------------------------------------------------------------ life
+    def start(self, name: str) -> None:
+        """Start one program now, before the rest."""
+        self._start(self.children[name])
+        self._write_pids()
+
+    def run(self, give_up: bool = False) -> None:
+        """Start what is not running, and keep it so until `stopping` is set. With `give_up`, until it is hopeless, too."""
+        while not self.stopping.is_set() and not (give_up and self.hopeless()):
+            changed = False
+            for child in self.children.values():
+                before = child.process
+                status = child.look()
+                if status is not None:
+                    self._tell(child, status)
+                if child.process is None and child.due <= monotonic():
+                    self._start(child)
+                changed |= child.process is not before
+            if changed:
+                self._write_pids()
+            self.stopping.wait(LOOK_EVERY_S)
+
+    def stop(self) -> None:
+        """Stop all, one after the other: each gets SIGTERM, and SIGKILL when its grace is over."""
+        for name in self._stop_order:
+            child = self.children[name]
+            if not child.end(impatient=self._impatient):
+                self._notice(f"{name} did not stop in {child.program.grace_s:.0f} s and was killed")
+        self._pids.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def signals(self) -> Iterator[None]:
+        """SIGINT, SIGTERM and SIGHUP stop the farm; a second one hurries it."""
+
+        def stop(_number: int, _frame: FrameType | None) -> None:
+            self._impatient = self.stopping.is_set()
+            self.stopping.set()
+
+        former: dict[int, Any] = {n: signal.signal(n, stop) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        try:
+            yield
+        finally:
+            for number, handler in former.items():
+                signal.signal(number, handler)
+
+    def hopeless(self) -> Child | None:
+        """A child that died five times and never lived for 30 s: waiting will not mend it."""
+        return next((child for child in self.children.values() if child.early_deaths >= 5), None)
+
+    # ------------------------------------------------------------------------------------------------ details
+    def _start(self, child: Child) -> None:
+        if child.preparing:
+            self._notice(f"{child.program.name}: preparing, see {child.log}")
+        child.start()
+
+    def _tell(self, child: Child, status: int) -> None:
+        how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+        words = child.last_words()
+        self._notice(
+            f"{child.program.name} {how}; starting it again in {max(0.0, child.due - monotonic()):.1f} s"
+            + (f". It said: {words[:300]}" if words and status > 0 else "")
+        )
+
+    def _write_pids(self) -> None:
+        """pids.json: name -> {pid, argv, restarts}; pid is null while a child waits to be started again. Replaced as a whole."""
+        record: dict[str, Any] = {
+            "supervisor": {"pid": os.getpid(), "argv": [sys.executable, *sys.argv], "restarts": 0}
+        }
+        for name, child in self.children.items():
+            pid = child.process.pid if child.process else None
+            record[name] = {"pid": pid, "argv": child.argv, "restarts": child.restarts}
+        partial = self._pids.with_suffix(".part")
+        partial.write_text(json.dumps(record, indent=1) + "\n", "utf8")
+        partial.replace(self._pids)
