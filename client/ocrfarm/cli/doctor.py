@@ -48,6 +48,8 @@ def run() -> int:
     """Exit code: 1 where something fails."""
     findings = list(examine())
     table = Table.grid(padding=(0, 2))
+    for overflow in ("crop", "crop", "fold"):
+        table.add_column(overflow=overflow, no_wrap=overflow == "crop")
     for one in findings:
         table.add_row(
             Text(one.grade, COLOURS[one.grade]), one.what, Text(f"{one.told}. {one.advice}" if one.advice else one.told)
@@ -79,8 +81,8 @@ def examine() -> Iterator[Finding]:
 
 def python() -> Finding:
     told = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
-    if sys.version_info < (3, 11):
-        return Finding("python", Grade.FAIL, told, "Install Python 3.11 or newer")
+    if sys.platform != "linux":
+        return Finding("python", Grade.WARN, told, "The farm is made for Linux; the client and its commands work here")
     return Finding("python", Grade.OK, told)
 
 
