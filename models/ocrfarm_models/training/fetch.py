@@ -45,7 +45,9 @@ def fetch_npm(scope: str, packages: list[str], into: Path) -> None:
     into.mkdir(parents=True, exist_ok=True)
     wanted = {f"{scope}/{name}": "*" for name in packages}
     (into / "package.json").write_text(json.dumps({"name": "ocrfarm-fonts", "private": True, "dependencies": wanted}))
-    subprocess.run(["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], cwd=into, check=True)
+    subprocess.run(
+        ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], cwd=into, check=True
+    )
 
 
 def main() -> None:
