@@ -225,7 +225,7 @@ def cancel(job: str) -> Call[None]:
 
 
 def retry(job: str) -> Call[JobView]:
-    return Call("POST", _job(job, "/retry"), _view, repeatable=False)
+    return Call("POST", _job(job, "/retry"), _view, headers={"Idempotency-Key": uuid4().hex})
 
 
 def delete(job: str) -> Call[None]:

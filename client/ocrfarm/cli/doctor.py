@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from rich.text import Text
 
 from ocrfarm.farm import CannotStart
 from ocrfarm.farm.embedded_redis import find_server
+from ocrfarm.farm.ports import claim
 from ocrfarm_shared.settings import Settings, SettingsError, read_settings
 
 GB = 1_000_000_000
@@ -168,19 +168,12 @@ def ports(settings: Settings) -> Iterator[Finding]:
     if not settings.redis_url and settings.redis_port:
         asked.append(("Redis", "127.0.0.1", settings.redis_port, "OCRFARM_REDIS_PORT"))
     for what, host, port, variable in asked:
-        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, port))
-            except OSError:
-                yield Finding(
-                    f"port {port}",
-                    Grade.WARN,
-                    f"taken; {what} wants it",
-                    f"Fine if it is this farm's; else choose another with {variable}",
-                )
-            else:
-                yield Finding(f"port {port}", Grade.OK, f"free for {what}")
+        try:
+            claim(host, port, what, variable)
+        except CannotStart as err:
+            yield Finding(f"port {port}", Grade.WARN, str(err).removesuffix("."), "If it is this farm's, all is well")
+        else:
+            yield Finding(f"port {port}", Grade.OK, f"free for {what}")
 
 
 def imports() -> Iterator[Finding]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -28,6 +29,8 @@ class Program:
     env: Mapping[str, str]
     prepare: Sequence[str] | None = None
     grace_s: float = 40.0
+    sockets: Sequence[socket.socket] = ()
+    """Listening sockets that it is given under the same file numbers."""
 
 
 @dataclass
@@ -63,6 +66,7 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                pass_fds=[listening.fileno() for listening in self.program.sockets],
                 process_group=0,  # Ctrl-C is the supervisor's; and what the child started can be ended with it
             )
         self._started = monotonic()

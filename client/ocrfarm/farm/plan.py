@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import importlib.util
+import socket
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ocrfarm.farm import CannotStart
 from ocrfarm.farm.children import Program
 from ocrfarm.farm.embedded_redis import EmbeddedRedis, find_server
-from ocrfarm.farm.ports import claim
+from ocrfarm.farm.ports import claim, is_loopback, listen, port_of
 from ocrfarm_shared.settings import Settings, read_settings
 
 LOOPBACK = "127.0.0.1"
 # Workers first: they hand back what they hold while the rest still answers. Redis last: everybody writes to it.
 STOP_ORDER = ("worker", "dispatcher", "api", "flower", "redis")
 WORKER_GRACE_S = 40.0  # Celery's soft shutdown is 20 s, and a page may take as long again
-GRACE_S = 10.0
+GRACE_S = 30.0  # the gateway lets uploads end for 20 s
 
 
 @dataclass(frozen=True)
@@ -43,16 +46,22 @@ def absolute(settings: Settings) -> Settings:
     return settings.model_copy(update=folders)
 
 
-def make(settings: Settings) -> Plan:
+def make(settings: Settings, allow_anonymous: bool = False) -> Plan:
     """Claim the ports, write Redis' files, list the programs; starts nothing. Raises CannotStart.
 
-    The state folder must be held (supervisor.hold_state), and absolute.
+    The state folder must be held (supervisor.hold_state), and absolute. `allow_anonymous`: listen beyond this machine.
     """
-    settings = settings.model_copy(update={"url": None})  # of the farm that is started here, not of another
-    update: dict[str, object] = {"port": claim(settings.host, settings.port, "the gateway", "OCRFARM_PORT")}
+    if not is_loopback(settings.host) and not allow_anonymous:
+        raise CannotStart(
+            f"OCRFARM_HOST is {settings.host}: everybody who reaches that port could read and delete everything. Leave it at "
+            "127.0.0.1 and put a proxy with a login in front, or say --allow-anonymous if that is what you want."
+        )
+    door = listen(settings.host, settings.port, "the gateway", "OCRFARM_PORT")
+    # No url: it is this farm's own, not that of another which the command line is told to ask.
+    update: dict[str, object] = {"port": port_of(door), "url": None}
     if settings.flower and importlib.util.find_spec("flower") is None:
-        settings = settings.model_copy(update={"flower": False})
-    if settings.flower:
+        update["flower"] = False
+    elif settings.flower:
         update["flower_port"] = claim(LOOPBACK, settings.flower_port, "Flower", "OCRFARM_FLOWER_PORT")
     redis = None
     if not settings.redis_url:
@@ -60,27 +69,27 @@ def make(settings: Settings) -> Plan:
         redis = EmbeddedRedis.prepare(find_server(), settings.state / "redis", port, settings.redis_maxmemory_mb)
         update |= {"redis_port": port, "redis_url": redis.url, "redis_password": redis.password}
     settings = read_settings({}, **(settings.model_dump() | update))
-    return Plan(settings, redis, list(_programs(settings, redis)))
+    return Plan(settings, redis, list(_programs(settings, redis, door, allow_anonymous)))
 
 
-def _programs(settings: Settings, redis: EmbeddedRedis | None) -> list[Program]:
+def _programs(
+    settings: Settings, redis: EmbeddedRedis | None, door: socket.socket, allow_anonymous: bool
+) -> Iterator[Program]:
     env = settings.child_environment() | {"PYTHONUNBUFFERED": "1"}
 
     def ours(*arguments: str) -> list[str]:
-        # -P: a file of the same name as a library, in the folder where `ocrfarm up` was typed, is not imported
-        return [sys.executable, "-P", "-m", "ocrfarm", *arguments]
+        # -P: a file of the same name as a library, in the folder where `ocrfarm up` was typed, is not imported.
+        # --debug: a log wants the whole traceback.
+        return [sys.executable, "-P", "-m", "ocrfarm", "--debug", *arguments]
 
-    programs = []
     if redis:
-        programs.append(Program("redis", redis.argv, env, grace_s=30.0))  # SIGTERM is its SHUTDOWN: the file is flushed
-    programs += [
-        Program("api", ours("api"), env, grace_s=GRACE_S),
-        Program("dispatcher", ours("dispatcher"), env, grace_s=GRACE_S),
-        Program("worker", ours("worker"), env, prepare=ours("models", "build"), grace_s=WORKER_GRACE_S),
-    ]
+        yield Program("redis", redis.argv, env, grace_s=GRACE_S)  # SIGTERM is its SHUTDOWN: the file is flushed
+    anonymous = ["--allow-anonymous"] if allow_anonymous else []
+    yield Program("api", ours("api", f"--fd={door.fileno()}", *anonymous), env, grace_s=GRACE_S, sockets=[door])
+    yield Program("dispatcher", ours("dispatcher"), env, grace_s=GRACE_S)
+    yield Program("worker", ours("worker"), env, prepare=ours("models", "build"), grace_s=WORKER_GRACE_S)
     if settings.flower:
-        programs.append(Program("flower", _flower(settings), env, grace_s=GRACE_S))
-    return programs
+        yield Program("flower", _flower(settings), env, grace_s=GRACE_S)
 
 
 def _flower(settings: Settings) -> list[str]:

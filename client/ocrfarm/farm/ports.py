@@ -3,28 +3,51 @@
 from __future__ import annotations
 
 import errno
+import ipaddress
 import socket
 
 from ocrfarm.farm import CannotStart
 
+BACKLOG = 2048
+
+
+def listen(host: str, port: int, what: str, setting: str) -> socket.socket:
+    """A listening socket; a free port where it is 0. Raises CannotStart where it is taken, or is not ours to take.
+
+    The supervisor keeps the gateway's: while a gateway that died is started again, connections wait in it and are not refused.
+    """
+    try:
+        return socket.create_server((host, port), family=_family(host), backlog=BACKLOG)
+    except OSError as err:
+        if err.errno == errno.EADDRINUSE:
+            raise CannotStart(
+                f"Port {port} for {what} is taken; stop what listens there, or choose another with {setting}."
+            ) from None
+        raise CannotStart(
+            f"{what} cannot listen on {host}:{port} ({err.strerror}); choose another with {setting}."
+        ) from None
+
 
 def claim(host: str, port: int, what: str, setting: str) -> int:
-    """The port, or a free one where it is 0. Raises CannotStart where it is taken, or is not ours to take."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(
-            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
-        )  # as the servers do: a closed connection's rest is no hindrance
-        try:
-            probe.bind((host, port))
-            probe.listen(1)
-        except OSError as err:
-            if err.errno == errno.EADDRINUSE:
-                raise CannotStart(
-                    f"Port {port} for {what} is taken; stop what listens there, or choose another with {setting}."
-                ) from None
-            raise CannotStart(
-                f"{what} cannot listen on {host}:{port} ({err.strerror}); choose another with {setting}."
-            ) from None
-        chosen: int = probe.getsockname()[1]
-        return chosen
+    """The port that a program is to listen on by itself. Raises CannotStart as `listen` does."""
+    with listen(host, port, what, setting) as probe:
+        return port_of(probe)
+
+
+def port_of(listening: socket.socket) -> int:
+    port: int = listening.getsockname()[1]
+    return port
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches it."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET

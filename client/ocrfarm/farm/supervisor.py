@@ -133,13 +133,14 @@ class Supervisor:
         )
 
     def _write_pids(self) -> None:
-        """pids.json: name -> {pid, argv, restarts}; pid is null while a child waits to be started again. Replaced as a whole."""
+        """pids.json: name -> {pid, argv, restarts}; no pid while a child waits to be started again. Replaced as a whole."""
         record: dict[str, Any] = {
             "supervisor": {"pid": os.getpid(), "argv": [sys.executable, *sys.argv], "restarts": 0}
         }
         for name, child in self.children.items():
-            pid = child.process.pid if child.process else None
-            record[name] = {"pid": pid, "argv": child.argv, "restarts": child.restarts}
+            record[name] = {"argv": child.argv, "restarts": child.restarts}
+            if child.process:
+                record[name]["pid"] = child.process.pid
         partial = self._pids.with_suffix(".part")
         partial.write_text(json.dumps(record, indent=1) + "\n", "utf8")
         partial.replace(self._pids)

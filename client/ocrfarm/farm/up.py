@@ -18,7 +18,7 @@ from ocrfarm_shared.errors import OcrFarmError
 from ocrfarm_shared.settings import read_settings
 
 
-def run(files: Sequence[Path], *, once: bool, samples: bool) -> int:
+def run(files: Sequence[Path], *, once: bool, samples: bool, allow_anonymous: bool = False) -> int:
     """Exit code: 0 stopped as asked (with `once`: every document was read), 1 not. Raises CannotStart, SettingsError.
 
     The main thread supervises; a second one reads the documents, so that a child that dies meanwhile is started again at once.
@@ -30,11 +30,11 @@ def run(files: Sequence[Path], *, once: bool, samples: bool) -> int:
     console = Console()
     documents = list(files) or (samples_of_checkout() if samples else [])
     with hold_state(settings.state):
-        made = plan.make(settings)
+        made = plan.make(settings, allow_anonymous)
         supervisor = Supervisor(
             made.programs,
             settings.state,
-            lambda said: console.print(said, style="yellow", markup=False),
+            lambda said: console.print(said, style="yellow", markup=False, soft_wrap=True),
             plan.STOP_ORDER,
         )
         greeter = Greeter(made, documents, once, console, supervisor.stopping)
