@@ -103,9 +103,12 @@ def submit(
     return Call("submit", lambda a: Submitted(a["outcome"], a.get("id", "")), arguments)
 
 
-def pin(blob: str) -> Call[bool]:
-    """Keep an upload from being unlinked while it is stored and submitted. False: it is being unlinked, ask again."""
-    return Call("pin", lambda a: not a["wait"], {"blob": blob, "seconds": PIN_SECONDS})
+def pin(blob: str) -> Call[Literal["known", "new", "wait"]]:
+    """Keep an upload from being unlinked while it is stored and submitted.
+
+    'known': a job holds this upload, so it is whole and on the disk; 'new': store it; 'wait': it is being unlinked, ask again.
+    """
+    return Call("pin", lambda a: a["outcome"], {"blob": blob, "seconds": PIN_SECONDS})
 
 
 def cancel(tenant: str, job_id: str) -> Call[Literal["cancelled", "ended", "unknown"]]:

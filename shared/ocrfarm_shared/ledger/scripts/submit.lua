@@ -2,6 +2,9 @@
 local j = A.job
 local jk = key('job', j.id)
 
+-- The same call again, because its answer was lost with the connection: it was done.
+if call('EXISTS', jk) == 1 then return reply({outcome = 'same', id = j.id}) end
+
 if given(A.idempotency_key) then
   local k = key('idem', j.tenant, A.idempotency_key)
   local known = call('HMGET', k, 'job', 'print')

@@ -1,0 +1,115 @@
+"""This room's commands: `ocrfarm api` and `ocrfarm dispatcher`. What is heavy is imported when they run, not for `ocrfarm --help`."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from ocrfarm_shared.settings import Settings
+
+GRACE_S = 20  # uploads under way may end, then the process goes
+
+
+def register(app: typer.Typer) -> None:
+    """Add this room's commands."""
+    app.command("api", help="Run the gateway: the HTTP interface and the drop page.")(api)
+    app.command("dispatcher", help="Run the dispatcher: takes back lost pages, expires results, removes old uploads.")(
+        dispatcher
+    )
+
+
+def api(
+    host: Annotated[str | None, typer.Option(help="Address to listen on; OCRFARM_HOST, else 127.0.0.1.")] = None,
+    port: Annotated[int | None, typer.Option(help="OCRFARM_PORT, else 8000.", min=0, max=65535)] = None,
+    fd: Annotated[int | None, typer.Option(help="A listening socket that this process was given.", min=0)] = None,
+    allow_anonymous: Annotated[
+        bool,
+        typer.Option(
+            "--allow-anonymous",
+            help="Listen beyond this machine although everybody who reaches the port can read and delete everything.",
+        ),
+    ] = False,
+) -> None:
+    """Run one gateway process until it is told to stop (SIGTERM, Ctrl-C)."""
+    conf = _settings(host=host, port=port)
+
+    from ocrfarm_api.guard import is_loopback
+    from ocrfarm_shared.telemetry import start_logging
+
+    if not is_loopback(conf.host) and not allow_anonymous:
+        _refuse(
+            f"the gateway does not listen on {conf.host}: this release has no API keys, so that everybody who reaches the port could "
+            "read and delete everything. Leave the host at 127.0.0.1 and put a proxy with a login in front of it, or say "
+            "--allow-anonymous if that is what you want."
+        )
+    start_logging(conf.log_level)
+
+    import uvicorn
+
+    from ocrfarm_api.main import create_app
+
+    gateway = create_app(conf)
+    listening = socket.socket(fileno=fd) if fd is not None else _listen(conf)
+
+    class Server(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: object) -> None:
+            gateway.state.farm.events.release()  # held requests answer now
+            super().handle_exit(sig, frame)  # type: ignore[arg-type]
+
+    server = Server(
+        uvicorn.Config(
+            gateway,
+            loop="uvloop",
+            http="httptools",
+            ws="none",
+            access_log=False,
+            proxy_headers=False,  # nobody may name another address for himself
+            server_header=False,
+            log_config=None,
+            timeout_keep_alive=30,
+            timeout_graceful_shutdown=GRACE_S,
+        )
+    )
+    server.run(sockets=[listening])
+
+
+def dispatcher() -> None:
+    """Run one dispatcher until it is told to stop; any number may run, one of them leads."""
+    conf = _settings()
+
+    from ocrfarm_api.dispatcher import run
+    from ocrfarm_shared.telemetry import start_logging
+
+    start_logging(conf.log_level)
+    run(conf)
+
+
+def _settings(host: str | None = None, port: int | None = None) -> Settings:
+    from ocrfarm_shared.settings import SettingsError, read_settings
+
+    try:
+        conf = read_settings(host=host, port=port)
+        conf.broker_url  # noqa: B018 - raises where no Redis is named
+    except SettingsError as err:
+        _refuse(str(err))
+    return conf
+
+
+def _listen(conf: Settings) -> socket.socket:
+    """A listening socket; a port that is taken is a sentence, not a traceback."""
+    try:
+        family = socket.getaddrinfo(conf.host, conf.port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((conf.host, conf.port), family=family, backlog=2048)
+    except OSError as err:
+        if err.errno == errno.EADDRINUSE:
+            _refuse(f"port {conf.port} on {conf.host} is taken; name another with OCRFARM_PORT or --port.")
+        _refuse(f"cannot listen on {conf.host}:{conf.port}: {err.strerror or err}.")
+
+
+def _refuse(sentence: str) -> NoReturn:
+    typer.echo(f"ocrfarm: {sentence}", err=True)
+    raise typer.Exit(2)

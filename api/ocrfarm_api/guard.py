@@ -1,0 +1,83 @@
+"""Who may speak to a gateway without keys, and the headers that every answer carries.
+
+Any page in a browser on this machine can send requests to 127.0.0.1. Two checks keep them out: the Host header must name this machine
+(a foreign name that resolves to 127.0.0.1 is DNS rebinding), and what changes something must not come from another origin.
+"""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ocrfarm_api.problems import problem
+from ocrfarm_shared.errors import Forbidden
+
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+_SAFE = ("GET", "HEAD", "OPTIONS")
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob:; object-src 'none'; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors 'none'",
+}
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a server bound to this name or address can be reached from this machine alone."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _name(netloc: str) -> str:
+    """The host of `name:port`, `[::1]:port`; an empty text for what is neither."""
+    try:
+        return urlsplit(f"//{netloc}").hostname or ""
+    except ValueError:
+        return ""
+
+
+class Guard:
+    """`loopback`: bound to this machine alone, so that the Host header is checked too."""
+
+    def __init__(self, app: ASGIApp, *, loopback: bool) -> None:
+        self._app = app
+        self._loopback = loopback
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+                if scope["path"].startswith("/v1/"):
+                    headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        refusal = self._refusal(scope)
+        if refusal is not None:
+            await problem(refusal, scope["path"])(scope, receive, sending)
+            return
+        await self._app(scope, receive, sending)
+
+    def _refusal(self, scope: Scope) -> Forbidden | None:
+        headers = Headers(scope=scope)
+        host = headers.get("host", "")
+        if self._loopback and _name(host) not in LOOPBACK_NAMES:
+            return Forbidden(
+                f"This farm answers to localhost alone, not to {host[:100]!r}; ask http://127.0.0.1 or http://localhost."
+            )
+        origin = headers.get("origin")
+        if scope["method"] not in _SAFE and origin is not None and urlsplit(origin).netloc != host:
+            return Forbidden(f"The page at {origin[:100]!r} may not change anything here; open the farm's own page.")
+        return None

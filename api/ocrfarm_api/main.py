@@ -1,0 +1,65 @@
+"""create_app(): wiring only."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import resources
+from pathlib import Path
+
+from fastapi import FastAPI
+from starlette.responses import FileResponse
+from starlette.staticfiles import StaticFiles
+
+from ocrfarm_api import problems
+from ocrfarm_api.deps import Farm
+from ocrfarm_api.guard import Guard, is_loopback
+from ocrfarm_api.metrics import Measure
+from ocrfarm_api.routes import farm, health, jobs, results
+from ocrfarm_shared.settings import Settings
+from ocrfarm_shared.version import version
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The gateway. Raises SettingsError where no Redis is named; Redis itself may come later, and go and come again."""
+    means = Farm.open(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        means.events.start()
+        yield
+        await means.close()
+
+    app = FastAPI(
+        title="ocrfarm",
+        version=version(),
+        summary="Submit a document, poll, take its text.",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.farm = means
+    for room in (jobs, results, farm, health):
+        app.include_router(room.router)
+    _serve_web(app)
+    problems.install(app)
+    # The last added is the outermost.
+    app.add_middleware(Guard, loopback=is_loopback(settings.host))
+    app.add_middleware(Measure, metrics=means.metrics)
+    app.add_middleware(problems.Watch)
+    return app
+
+
+def _serve_web(app: FastAPI) -> None:
+    """The drop page at `/`, the interface's description for people at `/docs`: static files of ours, no outside host."""
+    web = Path(str(resources.files("ocrfarm_api") / "web"))
+
+    @app.get("/", include_in_schema=False)
+    async def index() -> FileResponse:
+        return FileResponse(web / "index.html")
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> FileResponse:
+        return FileResponse(web / "docs.html")
+
+    app.mount("/web", StaticFiles(directory=web), name="web")

@@ -1,0 +1,99 @@
+"""The farm itself: profiles, what is alive, dead letters."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from ocrfarm_api.deps import Tenant, TheFarm
+from ocrfarm_api.routes.answers import IdempotencyKey, JobId, accepted, as_json, problems
+from ocrfarm_api.submit import again
+from ocrfarm_api.waiting import find
+from ocrfarm_shared.contracts import DeadLetter, FarmView, JobView, NodeView, ProfileView
+from ocrfarm_shared.errors import Internal, NotFound
+from ocrfarm_shared.ledger import calls
+from ocrfarm_shared.ledger.records import FarmState
+from ocrfarm_shared.profiles import default_profile, profiles
+from ocrfarm_shared.version import commit, version
+
+router = APIRouter(tags=["farm"])
+
+
+@router.get("/v1/profiles")
+async def list_profiles() -> list[ProfileView]:
+    """What can be asked for as `profile`."""
+    return [
+        ProfileView(
+            name=profile.name,
+            description=profile.description,
+            models=list(profile.models),
+            languages=list(profile.languages),
+            default=profile.name == default_profile(),
+        )
+        for profile in profiles().values()
+    ]
+
+
+@router.get("/v1/farm", response_model=FarmView, responses=problems(503))
+async def get_farm(farm: TheFarm, tenant: Tenant) -> Response:
+    """Which nodes are alive, how much waits and for how long, pages a minute."""
+    state = await farm.ledger(calls.farm(tenant))
+    return as_json(
+        FarmView(
+            version=version(),
+            commit=farm.settings.commit or commit(),
+            nodes=_nodes(state),
+            slots=state.slots,
+            queued_units=state.queued + state.published,
+            running_units=state.running,
+            oldest_queued_s=state.oldest_s,
+            pages_per_minute=state.pages_per_minute,
+            pages_total=state.stats.get("pages_read", 0),
+            dead_letters=state.dead_letters,
+        )
+    )
+
+
+def _nodes(state: FarmState) -> list[NodeView]:
+    """Worker processes by the node that they run on."""
+    by_name: dict[str, list[dict[str, object]]] = {}
+    for process, said in sorted(state.processes.items()):
+        by_name.setdefault(str(said.get("node") or process), []).append({"process": process, **said})
+    return [
+        NodeView(
+            name=name,
+            slots=len(processes),
+            version=str(processes[0].get("version") or ""),
+            info={
+                "profiles": sorted({str(p) for said in processes for p in _texts(said.get("profiles"))}),
+                "reading": [said["reading"] for said in processes if said.get("reading")],
+            },
+        )
+        for name, processes in by_name.items()
+    ]
+
+
+def _texts(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
+
+
+@router.get("/v1/dead-letters", responses=problems(503))
+async def list_dead_letters(farm: TheFarm, tenant: Tenant) -> list[DeadLetter]:
+    """Jobs that failed for good through no fault of the document, newest first, each with every attempt."""
+    return [
+        DeadLetter(
+            id=job.id, failed_at=job.ended or 0.0, failure=job.failure or Internal().failure(), attempts=job.attempts
+        )
+        for job in await farm.ledger(calls.dead_letters(tenant))
+    ]
+
+
+@router.post(
+    "/v1/dead-letters/{job_id}/replay", status_code=202, response_model=JobView, responses=problems(404, 410, 503)
+)
+async def replay(farm: TheFarm, tenant: Tenant, job_id: JobId, idempotency_key: IdempotencyKey = None) -> Response:
+    """Read a dead letter's document again, as a new job."""
+    if not any(job.dead for job in await farm.ledger(calls.dead_letters(tenant, job_id=job_id))):
+        raise NotFound(f"There is no dead letter {job_id!r} here.")
+    made = await again(farm, tenant, job_id, idempotency_key or None)
+    return accepted(await find(farm, tenant, made.job_id))

@@ -1,0 +1,148 @@
+"""Jobs: submit, look, wait, list, cancel, delete, read again."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from redis.exceptions import RedisError
+from starlette.responses import Response
+
+from ocrfarm_api import options
+from ocrfarm_api.deps import Farm, Tenant, TheFarm
+from ocrfarm_api.intake import receive
+from ocrfarm_api.routes.answers import (
+    POLL_S,
+    IdempotencyKey,
+    JobId,
+    Wait,
+    accepted,
+    as_json,
+    job_view,
+    problems,
+)
+from ocrfarm_api.routes.submission_form import REQUEST_BODY
+from ocrfarm_api.submit import Accepted, again, submit
+from ocrfarm_api.waiting import find, until_ended
+from ocrfarm_shared.contracts import JobList, JobState, JobView
+from ocrfarm_shared.errors import AlreadyEnded, BadOption, MissingFile, NotFound
+from ocrfarm_shared.ledger import calls
+from ocrfarm_shared.ledger.records import JobRecord
+
+log = logging.getLogger(__name__)
+router = APIRouter(tags=["jobs"])
+
+_CURSOR = re.compile(r"^\d{1,20}(\.\d{1,20})?$")
+
+
+@router.post(
+    "/v1/jobs",
+    status_code=202,
+    response_model=JobView,
+    responses=problems(400, 413, 415, 422, 503)
+    | {200: {"model": JobView, "description": "Answered from the cache, or ended within `wait`."}},
+    openapi_extra={"requestBody": REQUEST_BODY},
+)
+async def submit_document(
+    request: Request, farm: TheFarm, tenant: Tenant, wait: Wait = 0, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """Submit one document: an image (PNG, JPEG, WebP, BMP, GIF), a TIFF or a PDF.
+
+    Send it as the multipart field `file`, as the raw body, or as JSON with a member `base64`. Options are form fields, members of the
+    JSON, or query parameters. Answers 202 and where to look; 200 where the same document was read before with the same options.
+    """
+    length = request.headers.get("content-length", "")
+    async with receive(
+        request.stream(),
+        content_type=request.headers.get("content-type"),
+        content_length=int(length) if length.isascii() and length.isdigit() else None,
+        folder=farm.blobs.incoming,
+        threads=farm.threads,
+        limit=farm.settings.max_upload_bytes,
+    ) as received:
+        fields = _with_query(request, received.fields)
+        if received.filename:
+            fields["filename"] = received.filename
+        asked = options.submission(fields, farm.settings)
+        made = await submit(farm, tenant, received, asked, idempotency_key or None)
+    return accepted(await _look(farm, tenant, made, wait))
+
+
+async def _look(farm: Farm, tenant: str, made: Accepted, wait: float) -> JobRecord:
+    """The job that was accepted. Where Redis goes away while the request is held, the acceptance must still be told: the wait ends."""
+    record = await find(farm, tenant, made.job_id)
+    if wait and not record.view.state.ended:
+        try:
+            record = await until_ended(farm, tenant, made.job_id, wait)
+        except RedisError as err:
+            log.warning("stopped waiting for %s: %s", made.job_id, err)
+    return record
+
+
+def _with_query(request: Request, fields: Any) -> dict[str, Any]:
+    """The options from the body and from the query together. Raises BadOption for one that was sent twice."""
+    found = dict(fields)
+    for name in request.query_params:
+        if name == "wait":
+            continue
+        values = request.query_params.getlist(name)
+        if name in found or (len(values) > 1 and name != "languages"):
+            raise BadOption(f"The option `{name[:100]}` was sent more than once.")
+        found[name] = ",".join(values)
+    if "file" in found:
+        raise MissingFile(
+            "`file` must be a part of a multipart/form-data body, not a query parameter or a JSON member."
+        )
+    return found
+
+
+@router.get("/v1/jobs", response_model=JobList, responses=problems(422, 503))
+async def list_jobs(
+    farm: TheFarm,
+    tenant: Tenant,
+    state: JobState | None = None,
+    tag: Annotated[str | None, Query(max_length=100)] = None,
+    cursor: Annotated[str | None, Query(description="As the former answer gave it.")] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> Response:
+    """Jobs, newest first. An answer may be short or empty and still carry a `cursor`: go on from it."""
+    if cursor is not None and not _CURSOR.match(cursor):
+        raise BadOption("`cursor` must be what the former answer gave.")
+    listing = await farm.ledger(calls.list_jobs(tenant, state=state, tag=tag or None, cursor=cursor, limit=limit))
+    records = await farm.ledger(calls.view(tenant, listing.ids, position=False)) if listing.ids else []
+    return as_json(JobList(jobs=[job_view(record) for record in records], cursor=listing.cursor))
+
+
+@router.get("/v1/jobs/{job_id}", response_model=JobView, responses=problems(404, 503))
+async def get_job(farm: TheFarm, tenant: Tenant, job_id: JobId, wait: Wait = 0) -> Response:
+    """One job, 200 in every state. With `wait`, answers as soon as it has ended."""
+    record = await until_ended(farm, tenant, job_id, wait) if wait else await find(farm, tenant, job_id)
+    return as_json(job_view(record), headers=None if record.view.state.ended else {"Retry-After": POLL_S})
+
+
+@router.post("/v1/jobs/{job_id}/retry", status_code=202, response_model=JobView, responses=problems(404, 410, 422, 503))
+async def retry_job(farm: TheFarm, tenant: Tenant, job_id: JobId, idempotency_key: IdempotencyKey = None) -> Response:
+    """Read the same document again with the same options, past the cache. Answers a new job (Location): a job ends exactly once."""
+    made = await again(farm, tenant, job_id, idempotency_key or None)
+    return accepted(await find(farm, tenant, made.job_id))
+
+
+@router.post("/v1/jobs/{job_id}/cancel", status_code=202, response_model=JobView, responses=problems(404, 409, 503))
+async def cancel_job(farm: TheFarm, tenant: Tenant, job_id: JobId) -> Response:
+    """Cancel, at once; a page being read for nobody else is dropped at its end. 409 where the job has ended."""
+    outcome = await farm.ledger(calls.cancel(tenant, job_id))
+    if outcome == "ended":
+        raise AlreadyEnded
+    if outcome == "unknown":
+        raise NotFound
+    return as_json(job_view(await find(farm, tenant, job_id)), 202)
+
+
+@router.delete("/v1/jobs/{job_id}", status_code=204, response_model=None, responses=problems(404, 503))
+async def delete_job(farm: TheFarm, tenant: Tenant, job_id: JobId) -> Response:
+    """Remove the job, its result and its document; one under way is cancelled first."""
+    if await farm.ledger(calls.delete(tenant, job_id)) == "unknown":
+        raise NotFound
+    return Response(status_code=204)

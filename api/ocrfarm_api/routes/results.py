@@ -1,0 +1,111 @@
+"""What was read: the whole result in its formats, and finished pages while the rest still runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from ocrfarm_api.deps import Farm, Tenant, TheFarm
+from ocrfarm_api.problems import problem
+from ocrfarm_api.routes.answers import POLL_S, JobId, as_json, attachment, job_view, problems, why_not
+from ocrfarm_api.waiting import find
+from ocrfarm_shared.contracts import Document, JobState, Page, PageList
+from ocrfarm_shared.errors import BadOption, Expired, NotSucceeded
+from ocrfarm_shared.ledger import calls
+from ocrfarm_shared.ledger.calls import Call
+from ocrfarm_shared.ledger.records import JobRecord
+
+router = APIRouter(tags=["results"])
+
+
+def _json(pages: list[Page], page_count: int | None) -> bytes:
+    return Document.of(pages, page_count).model_dump_json().encode()
+
+
+def _txt(pages: list[Page], _: int | None) -> bytes:
+    """A form feed between pages, as the document's `text` has; a page that failed says so, an empty text would be a lie."""
+    return "\f".join(
+        f"[page {page.number} could not be read: {page.error.message}]" if page.error else page.text for page in pages
+    ).encode("utf8", "replace")
+
+
+_FORMATS: dict[str, tuple[str, Callable[[list[Page], int | None], bytes]]] = {
+    "json": ("application/json", _json),
+    "txt": ("text/plain; charset=utf-8", _txt),
+}
+
+
+@router.get(
+    "/v1/jobs/{job_id}/result",
+    response_model=Document,
+    responses=problems(404, 409, 410, 422, 503)
+    | {
+        200: {"description": "As an attachment.", "content": {"text/plain": {"schema": {"type": "string"}}}},
+        202: {"description": "Not ready; ask again after Retry-After seconds."},
+    },
+)
+async def get_result(
+    farm: TheFarm,
+    tenant: Tenant,
+    job_id: JobId,
+    format: Annotated[str, Query(description=f"One of: {', '.join(_FORMATS)}.")] = "json",
+) -> Response:
+    """The document's text, lines and words with confidences and polygons. 409, with the reason, for a job that failed."""
+    if format not in _FORMATS:
+        raise BadOption(f"`format`: there is no {format[:40]!r}; there are: {', '.join(_FORMATS)}.")
+    record = await find(farm, tenant, job_id)
+    if not record.view.state.ended:
+        return as_json(job_view(record), 202, {"Retry-After": POLL_S})
+    if record.view.state in (JobState.FAILED, JobState.CANCELLED):
+        return problem(NotSucceeded(why_not(record)), f"/v1/jobs/{job_id}/result", because=record.view.error)
+    media_type, write = _FORMATS[format]
+    raw = await _raw_pages(farm, record)
+    if not raw:
+        raise Expired
+    body = await _in_thread(farm, lambda: write(_unpack(raw), record.page_count))
+    headers = {"Content-Disposition": attachment(record, format)}
+    return Response(body, 200, headers, media_type=media_type)
+
+
+@router.get("/v1/jobs/{job_id}/pages", response_model=PageList, responses=problems(404, 410, 422, 503))
+async def get_pages(
+    farm: TheFarm,
+    tenant: Tenant,
+    job_id: JobId,
+    after: Annotated[int, Query(ge=0, le=1_000_000, description="Pages with a higher number than this.")] = 0,
+    limit: Annotated[int, Query(ge=1, le=100_000)] = 100_000,
+) -> Response:
+    """Finished pages while the rest still runs, in page order. Once `state` is an end, all of them are there."""
+    record = await find(farm, tenant, job_id)  # before the pages: a state that has ended promises that none is missing
+    raw = await _raw_pages(farm, record, after, limit)
+    view = record.view
+    body = await _in_thread(
+        farm, lambda: PageList(state=view.state, progress=view.progress, pages=_unpack(raw)).model_dump_json()
+    )
+    headers = {} if view.state.ended else {"Retry-After": POLL_S}
+    return Response(body, 200, headers, media_type="application/json")
+
+
+async def _raw_pages(farm: Farm, record: JobRecord, after: int = 0, limit: int = 100_000) -> Sequence[bytes]:
+    """The packed pages; a document of a thousand pages is unpacked in a thread, not on the event loop. Raises Expired."""
+    if record.gone:
+        raise Expired
+
+    def payloads(answer: Any) -> Sequence[bytes]:
+        found: Sequence[bytes] = answer[1::2]
+        return found
+
+    asked = calls.pages(record.run_id, after=after, limit=limit)
+    return await farm.ledger(Call(asked.script, payloads, asked.arguments))
+
+
+def _unpack(raw: Sequence[bytes]) -> list[Page]:
+    return [calls.unpack_page(payload) for payload in raw]
+
+
+async def _in_thread(farm: Farm, work: Callable[[], bytes | str]) -> bytes | str:
+    return await asyncio.get_running_loop().run_in_executor(farm.threads, work)

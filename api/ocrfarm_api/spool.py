@@ -1,0 +1,93 @@
+"""An upload on its way to the disk: hashed while it is written, a quarter of a megabyte at a time, off the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import secrets
+from collections.abc import Callable
+from concurrent.futures import Executor
+from pathlib import Path
+
+from ocrfarm_api.kinds import HEAD_BYTES
+from ocrfarm_shared.errors import TooLarge
+
+# What one upload holds in memory; also how often it changes threads (about 0.1 ms each time).
+BUFFER_BYTES = 256 * 1024
+
+
+class Spool:
+    """A temporary file that is being written. `feed` takes bytes at once, `flush` brings them to the disk.
+
+    Raises TooLarge out of `feed` as soon as more than `limit` bytes came, and OSError out of `flush` and `close` (a full disk).
+    """
+
+    def __init__(self, folder: Path, threads: Executor, limit: int) -> None:
+        self.path = folder / secrets.token_hex(16)
+        self.size = 0
+        self.head = b""
+        self._threads = threads
+        self._limit = limit
+        self._waiting: list[bytes] = []
+        self._waiting_bytes = 0
+        self._hash = hashlib.sha256()
+        self._file: int | None = None
+
+    def feed(self, data: bytes) -> None:
+        self.size += len(data)
+        if self.size > self._limit:
+            raise TooLarge(
+                f"The upload is larger than the {self._limit / 1e6:g} MB that this farm takes; split it or scale it down."
+            )
+        if len(self.head) < HEAD_BYTES:
+            self.head += data[: HEAD_BYTES - len(self.head)]
+        self._waiting.append(data)
+        self._waiting_bytes += len(data)
+
+    async def flush(self) -> None:
+        """Write what was fed, if it is enough to be worth it."""
+        if self._waiting_bytes >= BUFFER_BYTES:
+            await self._run(self._write)
+
+    async def close(self) -> str:
+        """Write the rest; the sha256 of everything, 64 hexadecimal digits."""
+        await self._run(self._finish)
+        return self._hash.hexdigest()
+
+    async def discard(self) -> None:
+        """Remove the file, if it is still where it was written."""
+        if self._file is not None or self.path.exists():  # one look, not worth a change of threads
+            await self._run(self._remove)
+
+    async def _run(self, call: Callable[[], None]) -> None:
+        # Shielded: a request that is cancelled must not close or remove the file while a thread still writes it.
+        work = asyncio.get_running_loop().run_in_executor(self._threads, call)
+        try:
+            await asyncio.shield(work)
+        except asyncio.CancelledError:
+            await asyncio.wait([work])
+            raise
+
+    def _write(self) -> None:
+        if self._file is None:
+            self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+        pending, self._waiting, self._waiting_bytes = self._waiting, [], 0
+        for data in pending:
+            self._hash.update(data)  # both let go of the interpreter lock
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(self._file, rest) :]
+
+    def _finish(self) -> None:
+        self._write()
+        self._close()
+
+    def _remove(self) -> None:
+        self._close()
+        self.path.unlink(missing_ok=True)
+
+    def _close(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None

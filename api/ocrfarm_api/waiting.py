@@ -1,0 +1,37 @@
+"""Holding a request until its job has ended."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from ocrfarm_api.deps import Farm
+from ocrfarm_api.events import NET_S
+from ocrfarm_shared.errors import NotFound
+from ocrfarm_shared.ledger import calls
+from ocrfarm_shared.ledger.records import JobRecord
+
+MAX_WAIT_S = 60.0
+
+
+async def find(farm: Farm, tenant: str, job_id: str) -> JobRecord:
+    """The job as it stands. Raises NotFound; another tenant's job is not found either."""
+    found = await farm.ledger(calls.view(tenant, [job_id]))
+    if not found:
+        raise NotFound(f"There is no job {job_id[:64]!r} here, or its record has expired.")
+    return found[0]
+
+
+async def until_ended(farm: Farm, tenant: str, job_id: str, seconds: float) -> JobRecord:
+    """The job once it has ended, or as it stands after that long (or when this gateway is told to stop). Raises NotFound."""
+    loop = asyncio.get_running_loop()
+    limit = loop.time() + seconds
+    with farm.events.watch(job_id) as ended:
+        while True:
+            record = await find(farm, tenant, job_id)
+            left = limit - loop.time()
+            if record.view.state.ended or left <= 0 or farm.events.stopping:
+                return record
+            with suppress(TimeoutError):
+                await asyncio.wait_for(ended.wait(), min(left, NET_S))
+            ended.clear()
