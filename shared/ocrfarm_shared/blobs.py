@@ -60,14 +60,22 @@ class BlobStore:
         limit = time.time() - seconds
         for path in self.folder.glob("*/??/*"):
             name = f"{path.parent.parent.name}/{path.name}"
-            if _NAME.match(name) and path.stat().st_mtime < limit:
+            if _NAME.match(name) and _modified(path) < limit:
                 yield name
 
     def sweep_incoming(self, seconds: float) -> int:
         """Remove temporary files that a dead gateway left behind; returns how many."""
         limit, removed = time.time() - seconds, 0
         for path in self.incoming.glob("*"):
-            if path.stat().st_mtime < limit:
+            if _modified(path) < limit:
                 path.unlink(missing_ok=True)
                 removed += 1
         return removed
+
+
+def _modified(path: Path) -> float:
+    """Seconds since the epoch; now, for a file that somebody moved or removed meanwhile."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return time.time()
