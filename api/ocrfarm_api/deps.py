@@ -63,12 +63,15 @@ def _connection(settings: Settings) -> redis.asyncio.Redis:
     return redis.asyncio.Redis.from_pool(pool)
 
 
-def farm(request: Request) -> Farm:
+# Dependencies are coroutines although they wait for nothing: FastAPI runs plain functions in a thread, half a millisecond each.
+
+
+async def farm(request: Request) -> Farm:
     found: Farm = request.app.state.farm
     return found
 
 
-def tenant() -> str:
+async def tenant() -> str:
     """Whose jobs these are. Without keys there is one tenant."""
     return "default"
 

@@ -1,4 +1,4 @@
-"""An upload on its way to the disk: hashed while it is written, a quarter of a megabyte at a time, off the event loop."""
+"""An upload on its way to the disk: hashed while it is written, a megabyte at a time, off the event loop."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pathlib import Path
 from ocrfarm_api.kinds import HEAD_BYTES
 from ocrfarm_shared.errors import TooLarge
 
-# What one upload holds in memory; also how often it changes threads (about 0.1 ms each time).
-BUFFER_BYTES = 256 * 1024
+# What one upload holds in memory at most. Each time it is full costs a change of threads, which a busy machine makes one wait for.
+BUFFER_BYTES = 1024 * 1024
 
 
 class Spool:

@@ -32,7 +32,7 @@ IdempotencyKey = Annotated[
 ]
 
 
-def _job_id(job_id: Annotated[str, PathParameter(description="As the submission answered it.")]) -> str:
+async def _job_id(job_id: Annotated[str, PathParameter(description="As the submission answered it.")]) -> str:
     if not _JOB_ID.match(job_id):
         raise NotFound(f"There is no job {job_id[:64]!r} here.")
     return job_id
