@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -82,8 +83,20 @@ def export(network: nn.Module, path: Path, notes: dict[str, str]) -> None:
     reduced = Reduced(network).eval()
     x = torch.rand(2, 1, LINE_RULE.height, 160) * 2 - 1
     axes = {"x": {0: "n", 3: "w"}, "index": {0: "n", 1: "t"}, "confidence": {0: "n", 1: "t"}}
-    torch.onnx.export(reduced, (x,), str(path), input_names=["x"], output_names=["index", "confidence"], dynamic_axes=axes,
-                      opset_version=OPSET, dynamo=False)  # fmt: skip
+    with (
+        warnings.catch_warnings()
+    ):  # the newer exporter unrolls LSTMs or fixes their batch; this one keeps both axes free
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            reduced,
+            (x,),
+            str(path),
+            input_names=["x"],
+            output_names=["index", "confidence"],
+            dynamic_axes=axes,
+            opset_version=OPSET,
+            dynamo=False,
+        )
     model = onnx.load(path)
     onnx.helper.set_model_props(model, notes)
     onnx.checker.check_model(model)

@@ -8,6 +8,7 @@ process has its own AdamW state and its own batches, and nobody takes a lock.
 from __future__ import annotations
 
 import math
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,9 @@ def help_learn(rank: int, config: TrainConfig, characters: list[str], network: n
 
     `clock` (float64, shared): progress, the main process's steps, stop flag, then steps and samples of each helper.
     """
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C goes to all of a terminal; the main process saves, then tells us
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed + rank)
     cv2.setNumThreads(1)

@@ -15,10 +15,17 @@ from ocrfarm_models.training.rule import LINE_RULE
 
 @dataclass(frozen=True)
 class Reading:
-    """One line's text and the confidence of its least certain character, 0..1 (1 for an empty reading)."""
+    """One line's text and the confidence of its least certain character, 0..1 (0 for an empty reading)."""
 
     text: str
     confidence: float
+
+
+def confidence_of(path: np.ndarray, sure: np.ndarray) -> float:
+    """Return the least of the characters' probabilities: `path` int T (classes), `sure` float T; 0.0 where nothing was read
+    (the farm's rule, `ctc.LineText.weakest`)."""
+    keeps = (path > 0) & (path != np.concatenate([[0], path[:-1]]))
+    return float(sure[keeps].min()) if keeps.any() else 0.0
 
 
 class Reader:
@@ -41,7 +48,6 @@ class Reader:
             part = order[start:stop]
             best = self.network(torch.from_numpy(to_batch([lines[i] for i in part], LINE_RULE))).softmax(2).max(2)
             for i, sure, path in zip(part, best.values.numpy(), best.indices.numpy(), strict=True):
-                keeps = (path > 0) & (path != np.concatenate([[0], path[:-1]]))
-                out[i] = Reading(self.alphabet.decode(path), float(sure[keeps].min()) if keeps.any() else 1.0)
+                out[i] = Reading(self.alphabet.decode(path), confidence_of(path, sure))
             start = stop
         return [r for r in out if r is not None]

@@ -1,8 +1,8 @@
 """Train a recogniser: `python -m ocrfarm_models.training.train crnn-en --shards runs/shards --out runs/crnn-en --minutes 120`.
 
 Stops at `--until` (HH:MM UTC) or after `--minutes`; the learning rate follows the clock (warm-up, then a cosine to the stop),
-because on a shared machine the number of steps that a night gives is not known before. Interrupted, the same command goes on
-from `last.pt`. `best.pt` holds the averaged weights with the best validation score, with config, characters and history.
+because on a shared machine the number of steps that a night gives is not known before. SIGTERM and Ctrl-C save and end; the same
+command goes on from `last.pt`. `best.pt` holds the averaged weights with the best validation score, with config, characters and history.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import argparse
 import csv
 import logging
 import random
+import signal
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -145,7 +146,10 @@ def run(trainer: Trainer, feeder: Feeder, sets: dict[str, list[Sample]], end: da
     saved = judged = last = time.monotonic()
     mean, counted = 0.0, 0.0
     bar = tqdm(desc=config.name, unit="sample", mininterval=20, initial=trainer.samples)
-    while datetime.now(UTC) < end:
+    asked: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _frame: asked.append(number))
+    while datetime.now(UTC) < end and not asked:
         if config.helpers:
             helpers.join(timeout=0)  # raises when a helper has failed
         for batch in feeder.round(trainer.progress):
@@ -172,11 +176,14 @@ def run(trainer: Trainer, feeder: Feeder, sets: dict[str, list[Sample]], end: da
             if now - judged > config.evaluate_minutes * 60:
                 trainer.note({"loss": mean, **trainer.validate(sets)}, board)
                 judged = last = time.monotonic()
-            if datetime.now(UTC) >= end:
+            if datetime.now(UTC) >= end or asked:
                 break
     clock[2] = 1
-    trainer.note({"loss": mean, **trainer.validate(sets)}, board)
     trainer.save("last.pt", full=True)
+    if asked:
+        log.info("asked to stop: saved at step %d", trainer.step)
+        return
+    trainer.note({"loss": mean, **trainer.validate(sets)}, board)
     board.close()
 
 
