@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from time import time
-from typing import Any, BinaryIO, Generic, TypedDict, TypeVar
+from typing import Any, BinaryIO, Generic, TypedDict, TypeVar, cast
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -68,6 +68,24 @@ class Reply:
         return "json" in self.headers.get("content-type", "")
 
 
+class FromHere:
+    """An open file from where it stood on: httpx rewinds to 0 what it sends, and that is not where the document begins."""
+
+    def __init__(self, file: BinaryIO, start: int) -> None:
+        self._file = file
+        self._start = start
+        file.seek(start)
+
+    def read(self, size: int = -1) -> bytes:
+        return self._file.read(size)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._file.seek(offset + self._start if whence == io.SEEK_SET else offset, whence) - self._start
+
+    def tell(self) -> int:
+        return self._file.tell() - self._start
+
+
 @dataclass(frozen=True)
 class Upload:
     """A document that can be sent again: each `opened()` starts at its beginning."""
@@ -84,8 +102,7 @@ class Upload:
             with self.source.open("rb") as file:
                 yield file
         else:
-            self.source.seek(self.start)
-            yield self.source
+            yield cast(BinaryIO, FromHere(self.source, self.start))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,131 @@
+"""The embedded Redis with real redis-server processes."""
+
+from __future__ import annotations
+
+import platform
+import signal
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import redis
+from tests.conftest import redis_server_program
+from tests.running_farm import free_port
+
+from ocrfarm.farm import CannotStart
+from ocrfarm.farm.children import Child, Program
+from ocrfarm.farm.embedded_redis import EmbeddedRedis, Server, find_server, version_of
+
+pytestmark = pytest.mark.farm
+
+
+@pytest.fixture
+def server() -> Server:
+    path = Path(redis_server_program())
+    version = version_of(path)
+    assert version
+    return Server(path, version)
+
+
+@contextmanager
+def running(embedded: EmbeddedRedis) -> Iterator[Child]:
+    child = Child(Program("redis", embedded.argv, {}), embedded.folder / "redis.log")
+    child.start()
+    try:
+        embedded.wait(child)
+        yield child
+    finally:
+        child.end()
+
+
+def fake(folder: Path, version: str) -> Path:
+    """A program that only tells a version, as an older Debian's would."""
+    folder.mkdir(exist_ok=True)
+    program = folder / "redis-server"
+    program.write_text(f"#!/bin/sh\necho 'Redis server v={version} sha=00000000:0 malloc=libc bits=64 build=0'\n")
+    program.chmod(0o755)
+    return program
+
+
+def test_the_newest_on_the_path_is_taken(tmp_path: Path) -> None:
+    for version in ("6.0.16", "7.0.15", "6.2.14"):
+        fake(tmp_path / version, version)
+    (tmp_path / "empty").mkdir()
+    found = find_server([str(tmp_path / name) for name in ("6.0.16", "empty", "6.2.14", "7.0.15")])
+    assert found == Server(tmp_path / "7.0.15" / "redis-server", (7, 0, 15))
+
+
+def test_the_carried_one_is_taken_where_the_path_has_none_new_enough(tmp_path: Path) -> None:
+    old, carried = fake(tmp_path / "old", "6.0.16"), fake(tmp_path / "carried", "6.2.14")
+    assert find_server([str(old.parent)], carried).path == carried
+
+
+def test_without_any_it_says_what_to_install(tmp_path: Path) -> None:
+    fake(tmp_path / "old", "5.0.3")
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "redis-server").write_text("no program")
+    with pytest.raises(CannotStart, match="apt-get install redis-server") as caught:
+        find_server([str(tmp_path / "old"), str(broken)], broken / "redis-server")
+    assert "5.0.3, too old" in str(caught.value)
+    assert platform.machine() in str(caught.value)
+
+
+def test_it_keeps_what_was_written_through_sigterm_and_sigkill(tmp_path: Path, server: Server) -> None:
+    embedded = EmbeddedRedis.prepare(server, tmp_path / "redis", free_port(), 64)
+    for end in (signal.SIGTERM, signal.SIGKILL):
+        with running(embedded) as child, redis.Redis(port=embedded.port, password=embedded.password) as connection:
+            connection.incr("count")
+            assert child.process
+            child.process.send_signal(end)
+            child.process.wait(10)
+    again = EmbeddedRedis.prepare(server, tmp_path / "redis", free_port(), 64)
+    assert again.password == embedded.password
+    with running(again), redis.Redis(port=again.port, password=again.password) as connection:
+        assert connection.get("count") == b"2"
+
+
+def test_only_loopback_with_the_password_and_never_evicting(tmp_path: Path, server: Server) -> None:
+    embedded = EmbeddedRedis.prepare(server, tmp_path / 'odd "name" ä', free_port(), 8)
+    with running(embedded):
+        with redis.Redis(port=embedded.port) as stranger, pytest.raises(redis.AuthenticationError):
+            stranger.ping()
+        with redis.Redis.from_url((embedded.folder / "url").read_text()) as connection:
+            told = connection.config_get("*")
+            assert (told["bind"], told["appendonly"], told["appendfsync"]) == ("127.0.0.1", "yes", "everysec")
+            assert (told["maxmemory"], told["maxmemory-policy"]) == (str(8 << 20), "noeviction")
+            half = {f"k{number}": b"x" * 1_000_000 for number in range(5)}
+            connection.mset(half)
+            connection.mset(
+                {f"l{number}": b"x" * 1_000_000 for number in range(5)}
+            )  # the limit is looked at before a command
+            with pytest.raises(redis.exceptions.OutOfMemoryError):
+                connection.set("one more", b"x")
+            assert connection.exists(*half) == 5
+    for name in ("password", "url", "redis.conf"):
+        assert stat.S_IMODE((embedded.folder / name).stat().st_mode) == 0o600
+    assert embedded.password not in " ".join(embedded.argv)
+
+
+def test_data_of_a_newer_redis_is_not_left_unread(tmp_path: Path, server: Server) -> None:
+    EmbeddedRedis.prepare(Server(server.path, (99, 0, 0)), tmp_path / "redis", 1, 64)
+    with pytest.raises(CannotStart, match="written by Redis 99"):
+        EmbeddedRedis.prepare(server, tmp_path / "redis", 1, 64)
+
+
+def test_one_that_cannot_start_says_why_at_once(tmp_path: Path, server: Server) -> None:
+    embedded = EmbeddedRedis.prepare(server, tmp_path / "redis", free_port(), 64)
+    (tmp_path / "redis" / "appendonly.aof").write_text("not an append-only file\n")
+    (tmp_path / "redis" / "appendonlydir").write_text("nor a folder")
+    started = time.monotonic()
+    with pytest.raises(CannotStart, match="Redis does not start"), running(embedded):
+        pass
+    assert time.monotonic() - started < 20
+
+
+def test_version_of_what_is_no_redis() -> None:
+    assert version_of(Path("/bin/true")) is None
+    assert version_of(Path("/no/such/program")) is None
