@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
+
+
+OPTIONS: dict[str, dict[str, Any]] = {"PDF": {"resolution": 100}, "TIFF": {"compression": "tiff_deflate"}}
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
@@ -27,5 +31,5 @@ def many_pages(texts: list[str], kind: str) -> bytes:
     """A PDF or TIFF with one page a text."""
     first, *rest = (page(text) for text in texts)
     out = io.BytesIO()
-    first.save(out, kind, save_all=True, append_images=rest, **({"resolution": 100} if kind == "PDF" else {}))
+    first.save(out, kind, save_all=True, append_images=rest, **OPTIONS[kind])
     return out.getvalue()
