@@ -105,7 +105,9 @@ class Feeder:
             samples = [s for _ in range(config.shards_a_round) for s in self._next("word")]
             if not samples:
                 raise FileNotFoundError(f"no word shards in {self.shards}: run ocrfarm_models.training.shards first")
-            if progress < config.short_until:
+            if progress < config.glyph_until:
+                samples = self._next("glyph") or samples
+            elif progress < config.short_until:
                 samples = [s for s in samples if s[0].shape[1] <= config.short_columns]
             else:
                 count = len(samples) / (1 - config.line_share - config.real_share)

@@ -40,12 +40,14 @@ class TrainConfig:
     weight_decay: float
     warmup_steps: int
     ema: float
+    guide: float
     bfloat16: bool
     threads: int
     helpers: int
     shards_a_round: int
     line_share: float
     real_share: float
+    glyph_until: float
     short_until: float
     short_columns: int
     checkpoint_minutes: float

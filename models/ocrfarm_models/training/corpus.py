@@ -7,6 +7,7 @@ import html
 import logging
 import random
 import re
+import string
 import tomllib
 from collections import Counter
 from pathlib import Path
@@ -143,6 +144,17 @@ class Corpus:
         elif rng.random() < 0.02:
             text = rng.choice(["(", '"', "“", "'", "#", "@", "*", "&", "-", "«", "¿", "¡", "["]) + text
         return clean(text) or "&"
+
+    def glyphs(self, rng: random.Random) -> str:
+        """Return one to four characters: what a network learns letters from before it can follow words."""
+        length = rng.choice([1, 1, 2, 2, 3, 3, 4])
+        r = rng.random()
+        if r < 0.6:
+            word = self.case(rng, rng.choice(self.english))
+            start = rng.randrange(max(1, len(word) - length + 1))
+            return word[start : start + length]
+        pool = string.ascii_letters + string.digits if r < 0.9 else LATIN.replace(" ", "")
+        return "".join(rng.choice(pool) for _ in range(length))
 
     def line(self, rng: random.Random) -> str:
         """Return the text of one short line: running text, a receipt row, a sign, a table row, rare characters."""

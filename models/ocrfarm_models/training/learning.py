@@ -48,6 +48,13 @@ class Average:
                 self.state[key].copy_(value)
 
 
+def ctc(logits: Tensor, batch: Batch) -> Tensor:
+    """Return the CTC loss (Graves et al., 2006) of float32 N x T x classes, the mean over samples by label length."""
+    paths = logits.float().log_softmax(2).transpose(0, 1)
+    steps = torch.full((len(batch.texts),), paths.shape[0], dtype=torch.int32)
+    return functional.ctc_loss(paths, batch.targets, steps, batch.lengths, zero_infinity=True)
+
+
 class Learner:
     """A network with its optimiser; `learn` takes one step."""
 
@@ -63,13 +70,16 @@ class Learner:
         for group in self.optimiser.param_groups:
             group["lr"] = speed
         self.network.train()
+        x, guide = batch.x.to(memory_format=torch.channels_last), None
         with torch.autocast("cpu", torch.bfloat16, enabled=self.config.bfloat16):
-            logits = self.network(batch.x.to(memory_format=torch.channels_last))
-        paths = logits.float().log_softmax(2).transpose(0, 1)
-        steps = torch.full((len(batch.texts),), paths.shape[0], dtype=torch.int32)
-        loss = functional.ctc_loss(paths, batch.targets, steps, batch.lengths, zero_infinity=True)
+            if hasattr(self.network, "guided"):
+                logits, guide = self.network.guided(x)
+            else:
+                logits = self.network(x)
+        loss = ctc(logits, batch)
+        total = loss if guide is None else loss + self.config.guide * ctc(guide, batch)
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        total.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
         self.optimiser.step()
         return float(loss.detach())

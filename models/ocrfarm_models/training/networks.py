@@ -102,6 +102,7 @@ class Lite(nn.Module):
         self.lstm = nn.LSTM(neck, hidden, num_layers=2, bidirectional=True, batch_first=True)
         self.drop = nn.Dropout(dropout)
         self.head = nn.Linear(hidden * 2, classes)
+        self.guide = nn.Linear(neck, classes)  # reads the columns without the LSTMs; in training only
 
     def features(self, x: Tensor) -> Tensor:
         """Return the columns as N x T x neck."""
@@ -109,7 +110,16 @@ class Lite(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits, N x T x classes."""
+        return self._read(self.features(x))
+
+    def guided(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the logits and those of the guide, which leads the convolutions out of the all-blank plateau of CTC."""
         columns = self.features(x)
+        with torch.autocast("cpu", enabled=False):
+            guide = self.guide(columns.float())
+        return self._read(columns), guide
+
+    def _read(self, columns: Tensor) -> Tensor:
         out, _ = self.lstm(columns)
         with torch.autocast("cpu", enabled=False):
             return self.head(self.drop(out).float())

@@ -8,16 +8,23 @@ see `teach_case`.
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import logging
+import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from ocrfarm_models.training.alphabet import Alphabet, clean
+from ocrfarm_models.line_image import resize_line
+from ocrfarm_models.recognizer import Recognizer
+from ocrfarm_models.registry import resolve
+from ocrfarm_models.training.alphabet import LATIN, Alphabet, clean
+from ocrfarm_models.training.rule import LINE_RULE
+from ocrfarm_models.training.shards import write
 
 log = logging.getLogger(__name__)
 
@@ -75,3 +82,22 @@ def taught(folder: Path, alphabet: Alphabet, teacher: Callable[[np.ndarray], str
             out.append((image, label))
     log.info("%d real lines, %d dropped because their case is not known", len(out), dropped)
     return out
+
+
+def main() -> None:
+    """Write `real.npz` and `val_receipt.npz`."""
+    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap.add_argument("--folder", type=Path, required=True)
+    ap.add_argument("--into", type=Path, default=Path("runs/shards"))
+    ap.add_argument("--teacher", default="ppocrv6-rec-int8", help="a recogniser of the registry")
+    args = ap.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    alphabet, teacher = Alphabet(LATIN), Recognizer.open(resolve(args.teacher))
+    kept = taught(args.folder, alphabet, lambda image: teacher.read([image])[0].text)
+    write(args.into / "real.npz", [(resize_line(image, LINE_RULE), text) for image, text in kept])
+    held = [(resize_line(image, LINE_RULE), text) for _, image, text in lines(args.folder, True, alphabet)]
+    write(args.into / "val_receipt.npz", random.Random(1).sample(held, min(200, len(held))))  # noqa: S311
+
+
+if __name__ == "__main__":
+    main()

@@ -23,6 +23,7 @@ from ocrfarm_models.training.scenery import backgrounds
 
 log = logging.getLogger(__name__)
 
+KINDS = ["line", "word", "glyph"]  # a line of print; a word of a scene; one to four characters of a scene
 Sample = tuple[np.ndarray, str]  # (uint8 32 x W, label)
 
 
@@ -61,14 +62,16 @@ def render_forever(args: argparse.Namespace) -> None:
     corpus, faces = Corpus(args.assets), catalog(args.assets)
     number = len(list(args.into.glob(f"{args.kind}-*.npz")))
     while number < args.count:
-        seed = args.seed * 1_000_003 + number * 2 + (args.kind == "word")
+        seed = args.seed * 1_000_003 + number * 3 + KINDS.index(args.kind)
         scenery = backgrounds(np.random.default_rng(seed), 150)
         painter = Painter(faces, corpus, scenery, seed)
         samples = []
         for i in range(args.size):
             if i % 64 == 0:
                 wait_while(args.pause)
-            samples.append(painter.draw(args.kind == "word"))
+            samples.append(
+                painter.draw(args.kind != "line", corpus.glyphs(painter.rng) if args.kind == "glyph" else None)
+            )
         write(args.into / f"{args.kind}-{number:05d}.npz", samples)
         number += 1
         log.info("%s shard %d", args.kind, number)
@@ -76,12 +79,19 @@ def render_forever(args: argparse.Namespace) -> None:
             time.sleep(5)
 
 
+def render_validation(args: argparse.Namespace) -> None:
+    """Write the generated samples that 'best' is judged by: 800 words and 160 lines, from a seed that training never uses."""
+    painter = Painter(catalog(args.assets), Corpus(args.assets), backgrounds(np.random.default_rng(77), 100), 424_242)
+    write(args.into / "val_word.npz", [painter.draw(True) for _ in range(800)])
+    write(args.into / "val_line.npz", [painter.draw(False) for _ in range(160)])
+
+
 def main() -> None:
     """Parse options and render."""
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("--assets", type=Path, default=Path("runs/assets"))
     ap.add_argument("--into", type=Path, default=Path("runs/shards"))
-    ap.add_argument("--kind", choices=["word", "line"], default="word")
+    ap.add_argument("--kind", choices=[*KINDS, "val"], default="word")
     ap.add_argument("--size", type=int, default=4096)
     ap.add_argument("--count", type=int, default=1_000_000, help="stop after this many shards")
     ap.add_argument("--ahead", type=int, default=20, help="rest when this many shards are unread")
@@ -90,7 +100,11 @@ def main() -> None:
     ap.add_argument("--seed", type=int, default=1)
     args = ap.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    render_forever(args)
+    if args.kind == "val":
+        args.into.mkdir(parents=True, exist_ok=True)
+        render_validation(args)
+    else:
+        render_forever(args)
 
 
 if __name__ == "__main__":

@@ -84,7 +84,8 @@ class Trainer:
 
     def warm_start(self, path: Path) -> None:
         """Take the weights of another model wherever names and shapes agree: Latin before mixed scripts, print before a domain."""
-        theirs = torch.load(path, weights_only=True)["average"]
+        kept = torch.load(path, weights_only=True)
+        theirs = kept.get("network", kept["average"])
         mine = self.network.state_dict()
         taken = {k: v for k, v in theirs.items() if k in mine and mine[k].shape == v.shape}
         self.network.load_state_dict(mine | taken)
