@@ -1,0 +1,132 @@
+"""`ocrfarm read`: documents read in this process, with no Redis and no farm. And this room's other commands."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ocrfarm_worker import boot
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from ocrfarm_models.engines import Engines
+    from ocrfarm_shared.contracts import Document, OcrOptions
+
+
+class Format(StrEnum):
+    """`txt`: the text alone; `json`: one result a line, polygons and confidences included."""
+
+    TXT = "txt"
+    JSON = "json"
+
+
+class LayoutChoice(StrEnum):
+    """`contracts.Layout`, said again because the command must start without the contracts."""
+
+    AUTO = "auto"
+    PAGE = "page"
+    LINE = "line"
+
+
+def register(app: typer.Typer) -> None:
+    """Add this room's commands: `read` and `worker`."""
+    app.command("read", help="Read documents in this process, without a farm.")(read)
+    boot.register(app)
+
+
+def read(
+    files: Annotated[list[Path], typer.Argument(help="PNG, JPEG, WebP, BMP, GIF, TIFF or PDF files.")],
+    profile: Annotated[str | None, typer.Option(help="A choice of models; left out: the default one.")] = None,
+    layout: Annotated[LayoutChoice, typer.Option(help="line: the image is one line or word.")] = LayoutChoice.AUTO,
+    format_: Annotated[Format, typer.Option("--format", help="What is printed.")] = Format.TXT,
+    pages: Annotated[str | None, typer.Option(help="Pages of a document, from 1: 3, 1-4,9 or 5-.")] = None,
+) -> None:
+    """Read the files one after another and print what they say. Exit code 1 where one could not be read."""
+    from pydantic import ValidationError
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from ocrfarm_shared.contracts import Layout, OcrOptions
+    from ocrfarm_shared.errors import OcrFarmError
+    from ocrfarm_shared.profiles import default_profile
+    from ocrfarm_shared.settings import settings
+
+    try:
+        options = OcrOptions(profile=profile or default_profile(), layout=Layout(layout.value), pages=pages)
+    except ValidationError as err:
+        first = err.errors()[0]
+        raise typer.BadParameter(f"{first['loc'][0]}: {first['msg']}") from None
+    options = options.model_copy(update={"options": options.options.model_copy(update={"dpi": settings().dpi})})
+
+    failed = False
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        engines = _engines(options.profile, progress)
+        for file in files:
+            task = progress.add_task(file.name, total=None)
+            try:
+                document = read_file(file, options, engines, progress, task)
+            except OcrFarmError as err:
+                failed = True
+                print(f"{file}: {err}", file=sys.stderr)
+            except OSError as err:
+                failed = True
+                print(f"{file}: {err.strerror or err}", file=sys.stderr)
+            else:
+                _show(file, document, format_, named=len(files) > 1)
+            progress.remove_task(task)
+    if failed:
+        raise typer.Exit(1)
+
+
+def read_file(file: Path, options: OcrOptions, engines: Engines, progress: Progress, task: TaskID) -> Document:
+    """One document, all its pages (or those that `options.pages` names). Raises DocumentError, OSError."""
+    from ocrfarm_shared.contracts import Document
+    from ocrfarm_shared.settings import settings
+    from ocrfarm_worker.load import Limits, load_page, plan
+    from ocrfarm_worker.pipeline import Stopwatch, read_page
+
+    limits = Limits.of(settings())
+    planned = plan(file, None, limits, options.pages)
+    progress.update(task, total=len(planned.numbers))
+    done = []
+    for number in planned.numbers:
+        watch = Stopwatch()
+        with watch.stage("load"):
+            loaded = load_page(file, None, number, options.options.dpi, limits)
+        done.append(read_page(loaded, number, options, engines, watch))
+        progress.advance(task)
+    return Document.of(done, planned.page_count)
+
+
+def _engines(name: str, progress: Progress) -> Engines:
+    """The profile's engines; models that this machine has not built yet are built first."""
+    import cv2
+
+    from ocrfarm_models.build import build
+    from ocrfarm_models.engines import Engines
+    from ocrfarm_shared.profiles import get_profile
+    from ocrfarm_shared.settings import settings
+
+    chosen = get_profile(name)
+    task = progress.add_task("opening the models", total=None)
+    build(list(chosen.models), tell=lambda what: progress.update(task, description=what))
+    cv2.setNumThreads(1)
+    engines = Engines.load(chosen, threads=settings().worker_count)
+    progress.remove_task(task)
+    return engines
+
+
+def _show(file: Path, document: Document, format_: Format, *, named: bool) -> None:
+    if format_ is Format.JSON:
+        import json
+
+        print(json.dumps({"file": str(file), **document.model_dump(mode="json")}, ensure_ascii=False), flush=True)
+        return
+    if named:
+        print(f"--- {file}")
+    print(document.text, flush=True)
