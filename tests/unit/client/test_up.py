@@ -1,0 +1,156 @@
+"""What `ocrfarm up` checks before it starts anything, and what it plans to start. The real thing runs in tests/e2e."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tests.conftest import redis_server_program
+
+from ocrfarm.farm import CannotStart, plan
+from ocrfarm.farm.ports import claim, is_loopback, listen, port_of
+from ocrfarm.farm.supervisor import hold_state
+from ocrfarm_shared.settings import Settings, read_settings
+
+
+def settings(tmp_path: Path, **more: object) -> Settings:
+    return plan.absolute(read_settings({}, state=tmp_path / "state", **({"port": 0, "flower_port": 0} | more)))
+
+
+def up(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    env = {k: v for k, v in os.environ.items() if not k.startswith("OCRFARM_")} | environment
+    return subprocess.run(
+        [sys.executable, "-m", "ocrfarm", "up", *arguments], env=env, capture_output=True, text=True, timeout=60
+    )
+
+
+@pytest.mark.parametrize("variable", ["OCRFARM_PORT", "OCRFARM_FLOWER_PORT", "OCRFARM_REDIS_PORT"])
+def test_a_taken_port_is_a_sentence_and_nothing_is_started(tmp_path: Path, variable: str) -> None:
+    redis_server_program()
+    ports = {"OCRFARM_PORT": "0", "OCRFARM_FLOWER_PORT": "0", "OCRFARM_REDIS_PORT": "0"}
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        number = str(taken.getsockname()[1])
+        done = up("--no-samples", **(ports | {variable: number, "OCRFARM_STATE": str(tmp_path / "state")}))
+    assert done.returncode == 2
+    assert done.stderr.startswith("ocrfarm up: Port " + number)
+    assert variable in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "state" / "logs").exists()
+    assert not (tmp_path / "state" / "pids.json").exists()
+
+
+def test_a_folder_in_use_a_missing_file_and_a_wrong_setting_are_sentences(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    with hold_state(state):
+        done = up("--no-samples", OCRFARM_STATE=str(state), OCRFARM_PORT="0")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert f"runs in {state}" in done.stderr
+    done = up(str(tmp_path / "missing.pdf"), OCRFARM_STATE=str(state))
+    assert (done.returncode, done.stderr) == (2, f"ocrfarm up: {tmp_path}/missing.pdf is no file.\n")
+    done = up(OCRFARM_STATE=str(state), OCRFARM_LEASE_S="7")
+    assert done.returncode == 2
+    assert "3 x heartbeat_s (15) must be <= lease_s (7)" in done.stderr
+
+
+def test_the_folder_is_free_again_when_its_farm_is_gone(tmp_path: Path) -> None:
+    with hold_state(tmp_path), pytest.raises(CannotStart, match=f"process {os.getpid()}"), hold_state(tmp_path):
+        pass
+    with hold_state(tmp_path):
+        pass
+
+
+def test_it_does_not_listen_beyond_this_machine_unless_told(tmp_path: Path) -> None:
+    redis_server_program()
+    with pytest.raises(CannotStart, match="--allow-anonymous"):
+        plan.make(settings(tmp_path, host="0.0.0.0"))
+    made = plan.make(settings(tmp_path, host="0.0.0.0"), allow_anonymous=True)
+    assert made.page == f"http://127.0.0.1:{made.settings.port}"
+    (api,) = [program for program in made.programs if program.name == "api"]
+    assert "--allow-anonymous" in api.argv
+    for door in api.sockets:
+        door.close()
+    assert [is_loopback(h) for h in ("127.0.0.1", "::1", "localhost", "10.0.0.1", "example.org")] == [True] * 3 + [
+        False
+    ] * 2
+
+
+def test_the_plan_of_a_farm_with_an_embedded_redis(tmp_path: Path) -> None:
+    redis_server_program()
+    made = plan.make(settings(tmp_path, url="http://elsewhere:1", workers=3))
+    programs = {program.name: program for program in made.programs}
+    assert list(programs) == ["redis", "api", "dispatcher", "worker", "flower"]
+    assert set(plan.STOP_ORDER) == set(programs)
+    assert made.redis
+    for program in made.programs:
+        assert made.redis.password not in " ".join(program.argv)  # everybody can read argument lists
+        child = read_settings(dict(program.env))
+        assert child.broker_url == f"redis://:{made.redis.password}@127.0.0.1:{made.redis.port}/0"
+        assert (child.workers, child.port, child.state) == (3, made.settings.port, tmp_path / "state")
+    assert made.page == f"http://127.0.0.1:{made.settings.port}"
+    for door in programs["api"].sockets:
+        assert port_of(door) == made.settings.port
+        door.close()
+    assert "--read_only=True" in programs["flower"].argv
+    assert "--address=127.0.0.1" in programs["flower"].argv
+
+
+def test_ones_own_redis_is_not_started(tmp_path: Path) -> None:
+    made = plan.make(settings(tmp_path, redis_url="redis://10.0.0.9:6379/3", redis_password="p", flower=False))
+    assert made.redis is None
+    assert [program.name for program in made.programs] == ["api", "dispatcher", "worker"]
+    assert read_settings(dict(made.programs[0].env)).broker_url == "redis://:p@10.0.0.9:6379/3"
+    made.programs[0].sockets[0].close()
+
+
+def test_ports() -> None:
+    with listen("127.0.0.1", 0, "x", "X") as door:
+        with pytest.raises(CannotStart, match="is taken"):
+            claim("127.0.0.1", port_of(door), "the gateway", "OCRFARM_PORT")
+        with socket.create_connection(("127.0.0.1", port_of(door)), timeout=5):
+            pass  # waits in the queue though nobody accepts yet
+    assert claim("127.0.0.1", 0, "x", "X") > 0
+    with pytest.raises(CannotStart, match=r"cannot listen on 203\.0\.113\.7"):
+        claim("203.0.113.7", 0, "the gateway", "OCRFARM_HOST")
+
+
+@pytest.mark.farm
+def test_a_gateway_that_is_killed_lets_nobody_stand_at_a_closed_door(tmp_path: Path) -> None:
+    """The supervisor keeps the listening socket: whoever comes while the gateway is away waits and is served by the next one."""
+    import json
+
+    import httpx
+
+    redis_server_program()
+    state, port = tmp_path / "state", claim("127.0.0.1", 0, "x", "X")
+    env = {k: v for k, v in os.environ.items() if not k.startswith("OCRFARM_")}
+    env |= {"OCRFARM_STATE": str(state), "OCRFARM_PORT": str(port), "OCRFARM_FLOWER": "0"}
+    with (tmp_path / "out").open("wb") as out:
+        farm = subprocess.Popen(
+            [sys.executable, "-m", "ocrfarm", "up", "--no-samples"], env=env, stdout=out, stderr=out
+        )
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as http:
+            ends = time.monotonic() + 60
+            while True:  # until the supervisor listens
+                try:
+                    assert http.get("/livez").status_code == 200
+                    break
+                except httpx.ConnectError:
+                    assert time.monotonic() < ends
+                    time.sleep(0.05)
+        os.kill(json.loads((state / "pids.json").read_text())["api"]["pid"], signal.SIGKILL)
+        assert httpx.get(f"http://127.0.0.1:{port}/livez", timeout=60, trust_env=False).status_code == 200
+        farm.send_signal(signal.SIGTERM)
+        assert farm.wait(90) == 0
+    finally:
+        if farm.poll() is None:
+            farm.kill()
+            farm.wait()
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"http://127.0.0.1:{port}/livez", trust_env=False)
