@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -30,8 +30,9 @@ from ocrfarm_shared.errors import (
 log = logging.getLogger(__name__)
 
 STORE_RETRY_S = 2.0
-# Redis is there and takes no writes for now: memory full, disk full, loading, a replica. (In a script's answer the code is inside.)
-_BUSY = ("OOM ", "MISCONF", "LOADING", "READONLY", "BUSY ", "NOREPLICAS")
+# Redis is away, or there and takes no writes for now: memory full, disk full, a replica. In a script's answer the code is in the text.
+_AWAY = (RedisConnectionError, RedisTimeoutError, OutOfMemoryError, ReadOnlyError)
+_BUSY = ("OOM ", "MISCONF", "READONLY", "BUSY ", "NOREPLICAS")
 
 
 def problem(
@@ -60,7 +61,7 @@ def problem(
 def of_redis(error: RedisError) -> OcrFarmError:
     """The farm is unavailable, or (a script that cannot run) it is our own mistake."""
     text = str(error)
-    if isinstance(error, RedisConnectionError | RedisTimeoutError) or any(code in text for code in _BUSY):
+    if isinstance(error, _AWAY) or any(code in text for code in _BUSY):
         return FarmUnavailable(retry_after=STORE_RETRY_S)
     return Internal()
 

@@ -115,7 +115,7 @@ async def list_jobs(
     return as_json(JobList(jobs=[job_view(record) for record in records], cursor=listing.cursor))
 
 
-@router.get("/v1/jobs/{job_id}", response_model=JobView, responses=problems(404, 503))
+@router.get("/v1/jobs/{job_id}", response_model=JobView, responses=problems(404, 422, 503))
 async def get_job(farm: TheFarm, tenant: Tenant, job_id: JobId, wait: Wait = 0) -> Response:
     """One job, 200 in every state. With `wait`, answers as soon as it has ended."""
     record = await until_ended(farm, tenant, job_id, wait) if wait else await find(farm, tenant, job_id)
@@ -129,7 +129,9 @@ async def retry_job(farm: TheFarm, tenant: Tenant, job_id: JobId, idempotency_ke
     return accepted(await find(farm, tenant, made.job_id))
 
 
-@router.post("/v1/jobs/{job_id}/cancel", status_code=202, response_model=JobView, responses=problems(404, 409, 503))
+@router.post(
+    "/v1/jobs/{job_id}/cancel", status_code=202, response_model=JobView, responses=problems(404, 409, 422, 503)
+)
 async def cancel_job(farm: TheFarm, tenant: Tenant, job_id: JobId) -> Response:
     """Cancel, at once; a page being read for nobody else is dropped at its end. 409 where the job has ended."""
     outcome = await farm.ledger(calls.cancel(tenant, job_id))
@@ -140,7 +142,7 @@ async def cancel_job(farm: TheFarm, tenant: Tenant, job_id: JobId) -> Response:
     return as_json(job_view(await find(farm, tenant, job_id)), 202)
 
 
-@router.delete("/v1/jobs/{job_id}", status_code=204, response_model=None, responses=problems(404, 503))
+@router.delete("/v1/jobs/{job_id}", status_code=204, response_model=None, responses=problems(404, 422, 503))
 async def delete_job(farm: TheFarm, tenant: Tenant, job_id: JobId) -> Response:
     """Remove the job, its result and its document; one under way is cancelled first."""
     if await farm.ledger(calls.delete(tenant, job_id)) == "unknown":

@@ -1,0 +1,121 @@
+"""`ocrfarm api` as a process: what it refuses, a socket handed to it, a clean end with an upload under way."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.unit.api.running_gateway import png
+
+Start = Callable[..., subprocess.Popen[bytes]]
+
+
+@pytest.fixture
+def start(redis_url: str, namespace: str, tmp_path: Path) -> Iterator[Start]:
+    running: list[subprocess.Popen[bytes]] = []
+
+    def begin(*arguments: str, fds: tuple[int, ...] = (), **settings: str) -> subprocess.Popen[bytes]:
+        chosen = {"REDIS_URL": redis_url, "NAMESPACE": namespace, "STATE": str(tmp_path)} | settings
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("OCRFARM_")}
+        environment |= {f"OCRFARM_{name}": value for name, value in chosen.items() if value}
+        running.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "ocrfarm", "api", *arguments],
+                env=environment,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                pass_fds=fds,
+                start_new_session=True,
+            )
+        )
+        return running[-1]
+
+    yield begin
+    for process in running:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def refusal(process: subprocess.Popen[bytes]) -> str:
+    _, told = process.communicate(timeout=30)
+    assert process.returncode == 2, told.decode()
+    assert b"Traceback" not in told
+    return told.decode()
+
+
+def wait_alive(url: str, process: subprocess.Popen[bytes]) -> None:
+    limit = time.monotonic() + 30
+    while True:
+        try:
+            assert httpx.get(f"{url}/livez", trust_env=False).status_code == 200
+            return
+        except httpx.TransportError:
+            assert process.poll() is None
+            assert time.monotonic() < limit
+            time.sleep(0.05)
+
+
+def test_refuses_to_listen_beyond_this_machine(start: Start) -> None:
+    assert "--allow-anonymous" in refusal(start("--host", "0.0.0.0", "--port", "0"))
+    assert "--allow-anonymous" in refusal(start(HOST="0.0.0.0", PORT="0"))
+
+
+def test_no_redis_named_is_a_sentence(start: Start) -> None:
+    assert "OCRFARM_REDIS_URL" in refusal(start(REDIS_URL=""))
+
+
+def test_a_taken_port_is_a_sentence(start: Start) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert f"port {port} on 127.0.0.1 is taken" in refusal(start("--port", str(port)))
+
+
+def test_a_socket_handed_over_and_a_clean_end(start: Start) -> None:
+    """Told to stop, it lets an upload under way end, answers held requests, and leaves with 0."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.set_inheritable(True)
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        process = start("--fd", str(listening.fileno()), fds=(listening.fileno(),))
+        wait_alive(url, process)
+        answers: list[httpx.Response] = []
+        halfway, go_on = threading.Event(), threading.Event()
+
+        def slowly() -> Iterator[bytes]:
+            yield png()
+            halfway.set()
+            go_on.wait(10)
+            yield b"the rest"
+
+        def upload() -> None:
+            answers.append(
+                httpx.post(f"{url}/v1/jobs", content=slowly(), params={"wait": 30}, timeout=30, trust_env=False)
+            )
+
+        thread = threading.Thread(target=upload)
+        thread.start()
+        assert halfway.wait(10)
+        time.sleep(0.3)
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        assert process.poll() is None
+        go_on.set()
+        thread.join(15)
+        assert process.wait(15) in (0, -signal.SIGTERM)
+        assert (answers[0].status_code, answers[0].json()["state"]) == (202, "queued")
+
+
+def test_beyond_this_machine_when_told_so(start: Start) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    process = start("--host", "0.0.0.0", "--port", str(port), "--allow-anonymous")
+    wait_alive(f"http://127.0.0.1:{port}", process)

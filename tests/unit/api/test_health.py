@@ -1,0 +1,124 @@
+"""Probes, metrics, the farm's view, the interface's description, the pages."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from tests.unit.api.running_gateway import Gateway
+
+from ocrfarm_shared.contracts import FarmView, ProfileView
+from ocrfarm_shared.profiles import profiles
+from ocrfarm_shared.version import version
+
+
+def test_ready_only_when_a_worker_can_read(gateway: Gateway) -> None:
+    assert gateway.http.get("/livez").json() == {"status": "alive"}
+    answer = gateway.http.get("/readyz")
+    assert (answer.status_code, answer.json()["code"]) == (503, "farm_unavailable")
+    assert "ocrfarm worker" in answer.json()["detail"]
+    gateway.hire()
+    ready = gateway.http.get("/readyz").json()
+    assert ready["status"] == "ready"
+    assert ready["version"] == version()
+    assert re.fullmatch(r"[0-9a-f]{12}|", ready["commit"])
+    assert ready["slots"] == 1
+
+
+def test_the_farm_by_nodes(gateway: Gateway) -> None:
+    gateway.hire("a:1", node="a", version="1.0", reading="run_x:1")
+    gateway.hire("a:2", node="a", version="1.0")
+    gateway.hire("b:1", node="b", version="0.9", profiles=["accurate"])
+    for _ in range(9):
+        gateway.submit()
+    gateway.read()
+    gateway.claim()
+    view = FarmView.model_validate(gateway.http.get("/v1/farm").json())
+    assert [(node.name, node.slots, node.version) for node in view.nodes] == [("a", 2, "1.0"), ("b", 1, "0.9")]
+    assert view.nodes[0].info == {"profiles": ["accurate-int8"], "reading": ["run_x:1"]}
+    assert (view.slots, view.queued_units, view.running_units, view.pages_total) == (3, 7, 1, 1)
+    assert view.oldest_queued_s is not None
+    assert 0 <= view.oldest_queued_s < 60
+
+
+def test_profiles(gateway: Gateway) -> None:
+    views = [ProfileView.model_validate(row) for row in gateway.http.get("/v1/profiles").json()]
+    assert [view.name for view in views] == list(profiles())
+    assert [view.name for view in views if view.default] == ["accurate-int8"]
+    assert all(view.models and view.languages and view.description for view in views)
+
+
+def test_metrics(gateway: Gateway) -> None:
+    gateway.hire()
+    here = gateway.submit().headers["location"]
+    gateway.submit()
+    gateway.read()
+    gateway.http.get(here)
+    gateway.http.get("/v1/jobs/job_" + "0" * 32)
+    gateway.http.get("/nowhere/at/all")
+    gateway.http.request("BREW", "/v1/jobs")
+    text = gateway.http.get("/metrics").text
+    for line in (
+        'ocrfarm_http_requests_total{method="POST",route="/v1/jobs",status="202"} 2.0',
+        'ocrfarm_http_requests_total{method="GET",route="/v1/jobs/{job_id}",status="200"} 1.0',
+        'ocrfarm_http_requests_total{method="GET",route="/v1/jobs/{job_id}",status="404"} 1.0',
+        'ocrfarm_http_requests_total{method="GET",route="other",status="404"} 1.0',
+        'ocrfarm_http_request_seconds_count{method="POST",route="/v1/jobs"} 2.0',
+        "ocrfarm_ledger_up 1.0",
+        "ocrfarm_slots 1.0",
+        "ocrfarm_jobs_active 1.0",
+        "ocrfarm_dead_letters 0.0",
+        "ocrfarm_outbox 0.0",
+        'ocrfarm_units{profile="accurate-int8",state="published"} 1.0',
+        'ocrfarm_units{profile="accurate-int8",state="queued"} 0.0',
+        "ocrfarm_jobs_submitted_total 2.0",
+        "ocrfarm_jobs_succeeded_total 1.0",
+        "ocrfarm_pages_read_total 1.0",
+    ):
+        assert f"\n{line}\n" in text, line
+    assert "BREW" not in text
+    assert here.rpartition("/")[2] not in text
+
+
+def test_every_route_is_described(gateway: Gateway) -> None:
+    described = gateway.http.get("/openapi.json").json()
+    posting = described["paths"]["/v1/jobs"]["post"]
+    form = posting["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
+    assert {
+        "file",
+        "profile",
+        "layout",
+        "languages",
+        "pages",
+        "options",
+        "cache",
+        "priority",
+        "tag",
+        "deadline_s",
+    } == set(form)
+    assert set(posting["responses"]) == {"200", "202", "400", "413", "415", "422", "503"}
+    assert "application/problem+json" in posting["responses"]["415"]["content"]
+    names = [p["name"] for p in posting["parameters"]]
+    assert names == ["wait", "Idempotency-Key"]
+    for path, methods in described["paths"].items():
+        for operation in methods.values():
+            assert operation.get("description"), path
+            assert "HTTPValidationError" not in str(operation["responses"]), path
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [("/", "text/html"), ("/docs", "text/html"), ("/web/app.js", "text/javascript"), ("/web/style.css", "text/css")],
+)
+def test_pages_are_ours_alone(gateway: Gateway, path: str, kind: str) -> None:
+    """No other host is asked for anything, no script or style stands inside the page."""
+    answer = gateway.http.get(path)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith(kind)
+    assert "default-src 'self'" in answer.headers["content-security-policy"]
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert not re.search(r"https?://(?!127\.0\.0\.1|localhost|www\.w3\.org)", answer.text)
+    if kind == "text/html":
+        assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\bon\w+=|\bstyle=", answer.text)
+    if path.endswith(".js"):
+        assert not re.search(r"innerHTML|insertAdjacentHTML|document\.write|\beval\b", answer.text)

@@ -1,0 +1,130 @@
+"""Results: formats, what a job in another state answers, pages while the rest still runs."""
+
+from __future__ import annotations
+
+import pytest
+from tests.unit.api.running_gateway import PDF, Gateway, a_page, png
+
+from ocrfarm_shared.contracts import Document, Page
+from ocrfarm_shared.errors import Unreadable, WorkerLost
+from ocrfarm_shared.ledger import calls
+from ocrfarm_shared.settings import Settings
+
+
+def plan(gateway: Gateway, pages: int) -> str:
+    """Submit a PDF and count its pages as a worker does; the job's address."""
+    here = gateway.submit(PDF + png(), "b.pdf").headers["location"]
+    unit = gateway.claim()
+    assert gateway.ledger(calls.finish_plan(unit.unit, unit.token, range(1, pages + 1), pages))
+    return here
+
+
+def test_json_and_text(gateway: Gateway) -> None:
+    here = plan(gateway, 2)
+    gateway.read("one")
+    gateway.read("zwei 二")
+    answer = gateway.http.get(f"{here}/result")
+    assert answer.headers["content-type"] == "application/json"
+    document = Document.model_validate_json(answer.content)
+    assert document.text == "one\fzwei 二"
+    assert (document.page_count, document.models) == (2, ["m"])
+    assert document.timings_ms == {"detect": 3.0}
+    assert document.pages[1].lines[0].polygon[2] == (9, 9)
+    text = gateway.http.get(f"{here}/result?format=txt")
+    assert text.headers["content-type"] == "text/plain; charset=utf-8"
+    assert text.content.decode("utf8") == "one\fzwei 二"
+
+
+def test_formats_that_are_not_offered_are_named(gateway: Gateway) -> None:
+    here = gateway.submit().headers["location"]
+    for name in ("pdf", "hocr", "exe"):
+        answer = gateway.http.get(f"{here}/result?format={name}")
+        assert (answer.status_code, answer.json()["code"]) == (422, "bad_option")
+        assert "json, txt" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("filename", "expected"),
+    [
+        ("Brief 1.png", "attachment; filename=\"Brief 1.png.txt\"; filename*=UTF-8''Brief%201.png.txt"),
+        ("信.png", "attachment; filename=\"_.png.txt\"; filename*=UTF-8''%E4%BF%A1.png.txt"),
+        ('a"\r\nSet-Cookie: x=1.png', None),
+        ("../../x.png", "attachment; filename=\".._.._x.png.txt\"; filename*=UTF-8''..%2F..%2Fx.png.txt"),
+    ],
+)
+def test_a_result_is_an_attachment_under_a_harmless_name(gateway: Gateway, filename: str, expected: str | None) -> None:
+    here = gateway.http.post("/v1/jobs", content=png(), params={"filename": filename}).headers["location"]
+    gateway.read("x")
+    answer = gateway.http.get(f"{here}/result?format=txt")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "set-cookie" not in answer.headers
+    if expected:
+        assert answer.headers["content-disposition"] == expected
+
+
+def test_failed_job_says_why(gateway: Gateway) -> None:
+    here = gateway.submit().headers["location"]
+    gateway.fail(Unreadable())
+    answer = gateway.http.get(f"{here}/result")
+    problem = answer.json()
+    assert (answer.status_code, problem["code"], problem["error"]["code"]) == (409, "not_succeeded", "unreadable")
+    assert "damaged or cut short" in problem["detail"]
+    assert gateway.http.get(here).json()["error"]["code"] == "unreadable"
+
+
+def test_partial_result_tells_the_page_that_failed_from_an_empty_one(gateway: Gateway) -> None:
+    here = plan(gateway, 3)
+    gateway.read("first")
+    gateway.fail(WorkerLost())
+    empty = gateway.claim()
+    gateway.ledger(calls.finish_page(empty.unit, empty.token, Page(number=3, width=5, height=5)))
+    assert gateway.http.get(here).json()["state"] == "partial"
+    document = Document.model_validate_json(gateway.http.get(f"{here}/result").content)
+    assert [page.error.code if page.error else None for page in document.pages] == [None, "worker_lost", None]
+    first, second, third = gateway.http.get(f"{here}/result?format=txt").text.split("\f")
+    assert (first, third) == ("first", "")
+    assert second.startswith("[page 2 could not be read: ")
+
+
+def test_pages_while_the_rest_still_runs(gateway: Gateway) -> None:
+    here = plan(gateway, 3)
+    one, two = gateway.claim(), gateway.claim()
+    gateway.ledger(calls.finish_page(two.unit, two.token, a_page(2, "two")))
+    answer = gateway.http.get(f"{here}/pages")
+    got = answer.json()
+    assert ([page["number"] for page in got["pages"]], got["state"]) == ([2], "running")
+    assert got["progress"] == {"pages_done": 1, "pages_total": 3}
+    assert answer.headers["retry-after"] == "1"
+    gateway.ledger(calls.finish_page(one.unit, one.token, a_page(1, "one")))
+    gateway.read("three")
+    got = gateway.http.get(f"{here}/pages").json()
+    assert ([page["number"] for page in got["pages"]], got["state"]) == ([1, 2, 3], "succeeded")
+    assert [p["number"] for p in gateway.http.get(f"{here}/pages?after=1&limit=1").json()["pages"]] == [2]
+    assert gateway.http.get(f"{here}/pages?after=-1").json()["code"] == "bad_option"
+
+
+def test_an_expired_result_is_410_and_the_record_still_there(gateway: Gateway) -> None:
+    """Expiry is the sweep's: here every result is made to be past its end of life."""
+    document = png()
+    here = gateway.submit(document).headers["location"]
+    gateway.read("x")
+    job = here.rpartition("/")[2]
+    gateway.ledger.redis.zadd(f"{gateway.settings.namespace}:expiry", {job: 1})
+    swept = gateway.ledger(calls.sweep(gateway.settings))
+    assert swept.expired == 1
+    for tail in ("/result", "/result?format=txt", "/pages"):
+        answer = gateway.http.get(here + tail)
+        assert (answer.status_code, answer.json()["code"]) == (410, "expired")
+    assert gateway.http.post(f"{here}/retry").status_code == 410
+    assert gateway.http.get(here).json()["state"] == "succeeded"
+    assert gateway.submit(document).status_code == 202  # the cache does not point to what is gone
+
+
+def test_settings_of_two_gateways_do_not_meet(gateway: Gateway, farm_settings: Settings) -> None:
+    """The namespace is the farm: another one on the same Redis knows none of its jobs."""
+    here = gateway.submit().headers["location"]
+    other = Gateway(farm_settings.model_copy(update={"namespace": farm_settings.namespace + "x"})).start()
+    try:
+        assert other.http.get(here).status_code == 404
+    finally:
+        other.stop()
