@@ -50,7 +50,6 @@ _DAMAGE = (
 
 # A file that is cut short is an error, never a half grey page.
 ImageFile.LOAD_TRUNCATED_IMAGES = False
-warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 
 
 @dataclass(frozen=True)
@@ -162,9 +161,15 @@ def _is_pdf(source: Source, media_type: str | None) -> bool:
 
 @contextmanager
 def _damage() -> Iterator[None]:
-    """Turn what a decoder raises into one of our errors; the file system's own errors (they carry an errno) pass."""
+    """Turn what a decoder raises into one of our errors; the file system's own errors (they carry an errno) pass.
+
+    Pillow's warnings tell of odd tags; the one of a decompression bomb is an error.
+    """
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            yield
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as err:
         raise TooManyPixels from err
     except UnidentifiedImageError as err:
@@ -214,8 +219,9 @@ def _check_pixels(width: float, height: float, limits: Limits, advice: str) -> N
 def _upright(image: Image.Image) -> Image.Image:
     """EXIF rotation applied. A damaged EXIF block is no reason to refuse a picture that can be read."""
     try:
-        return ImageOps.exif_transpose(image)
-    except _DAMAGE:
+        with _damage():
+            return ImageOps.exif_transpose(image)
+    except Unreadable:
         return image
 
 
