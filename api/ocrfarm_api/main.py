@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from importlib import resources
 from pathlib import Path
 
-from fastapi import FastAPI
-from starlette.responses import FileResponse
+from fastapi import FastAPI, Request
+from starlette.responses import FileResponse, RedirectResponse
 from starlette.staticfiles import StaticFiles
 
 from ocrfarm_api import problems
@@ -16,6 +16,7 @@ from ocrfarm_api.deps import Farm
 from ocrfarm_api.guard import Guard, is_loopback
 from ocrfarm_api.metrics import Measure
 from ocrfarm_api.routes import farm, health, jobs, results
+from ocrfarm_shared.errors import NotFound
 from ocrfarm_shared.settings import Settings
 from ocrfarm_shared.version import version
 
@@ -41,7 +42,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.farm = means
     for room in (jobs, results, farm, health):
         app.include_router(room.router)
-    _serve_web(app)
+    _serve_web(app, settings)
     problems.install(app)
     # The last added is the outermost.
     app.add_middleware(Guard, loopback=is_loopback(settings.host))
@@ -50,7 +51,7 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-def _serve_web(app: FastAPI) -> None:
+def _serve_web(app: FastAPI, settings: Settings) -> None:
     """The drop page at `/`, the interface's description for people at `/docs`: static files of ours, no outside host."""
     web = Path(str(resources.files("ocrfarm_api") / "web"))
 
@@ -61,5 +62,12 @@ def _serve_web(app: FastAPI) -> None:
     @app.get("/docs", include_in_schema=False)
     async def docs() -> FileResponse:
         return FileResponse(web / "docs.html")
+
+    @app.get("/flower", include_in_schema=False)
+    async def flower(request: Request) -> RedirectResponse:
+        """Flower listens beside the gateway, on a port of its own."""
+        if not settings.flower:
+            raise NotFound("Flower does not run on this farm; start it with OCRFARM_FLOWER=1.")
+        return RedirectResponse(f"http://{request.url.hostname}:{settings.flower_port}/")
 
     app.mount("/web", StaticFiles(directory=web), name="web")
