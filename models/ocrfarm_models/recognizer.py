@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,20 +44,35 @@ class Recognizer:
         return recognizer
 
     def read(self, crops: Sequence[NDArray[np.uint8]]) -> list[LineText]:
-        """The text of each uint8 HxWx3 BGR (or HxW grey) crop, in the order given, one answer a crop."""
-        rule = self.spec.input
-        widths = [columns(crop.shape[0], crop.shape[1], rule) for crop in crops]
+        """The text of each uint8 HxWx3 BGR (or HxW grey) crop, in the order given, one answer a crop.
+
+        What a line reads as does not depend on the lines that it is read with.
+        """
+        rule, doubt = self.spec.input, self.spec.doubt
+        answers = self._read_all(crops, rule)
+        again = [
+            n
+            for n, (crop, answer) in enumerate(zip(crops, answers, strict=True))
+            if answer.confidence < doubt.below and padded_columns(_filled(crop, rule), rule) < doubt.width
+        ]
+        second = self._read_all([crops[n] for n in again], replace(rule, min_width=doubt.width))
+        for n, answer in zip(again, second, strict=True):
+            answers[n] = answer
+        return answers
+
+    def _read_all(self, crops: Sequence[NDArray[np.uint8]], rule: InputRule) -> list[LineText]:
         answers: dict[int, LineText] = {}
-        for group in batches(widths, rule):
-            for number, line in zip(group, self._read_batch([resize_line(crops[n], rule) for n in group]), strict=True):
+        for group in batches([_filled(crop, rule) for crop in crops], rule):
+            lines = [resize_line(crops[n], rule) for n in group]
+            for number, answer in zip(group, self._read_batch(lines, rule), strict=True):
                 assert number not in answers, "a line was read twice"
-                answers[number] = line
+                answers[number] = answer
         assert len(answers) == len(crops), "one answer a crop"
         return [answers[n] for n in range(len(crops))]
 
-    def _read_batch(self, lines: Sequence[NDArray[np.uint8]]) -> list[LineText]:
-        tensor = to_batch(lines, self.spec.input)
-        padded = tensor.shape[3 if self.spec.input.layout == "NCHW" else 2]
+    def _read_batch(self, lines: Sequence[NDArray[np.uint8]], rule: InputRule) -> list[LineText]:
+        tensor = to_batch(lines, rule)
+        padded = tensor.shape[3 if rule.layout == "NCHW" else 2]
         out = self._session.run(tensor)
         index, sure = ctc.reduce(out[0]) if self._outputs is None else (out[self._outputs[0]], out[self._outputs[1]])
         assert index.shape[0] == len(lines), "the model gave back another number of lines"
@@ -69,14 +86,20 @@ class Recognizer:
         self._session.close()
 
 
-def batches(widths: Sequence[int], rule: InputRule, budget: int = _BUDGET) -> Iterator[list[int]]:
-    """Numbers of the lines that are read together: neighbours by width, no more than `budget` padded columns a batch.
+def _filled(crop: NDArray[np.uint8], rule: InputRule) -> int:
+    return columns(crop.shape[0], crop.shape[1], rule)
 
-    A line wider than the budget is a batch of its own.
+
+def batches(widths: Sequence[int], rule: InputRule, budget: int = _BUDGET) -> Iterator[list[int]]:
+    """Numbers of the lines that are read together: equal when padded, no more than `budget` padded columns a batch.
+
+    Lines of other widths are never mixed: padding changes what a network sees, and a line would read otherwise in other
+    company. A line wider than the budget is a batch of its own.
     """
     group: list[int] = []
     for number in sorted(range(len(widths)), key=widths.__getitem__):
-        if group and padded_columns(widths[number], rule) * (len(group) + 1) > budget:
+        width = padded_columns(widths[number], rule)
+        if group and (width != padded_columns(widths[group[0]], rule) or width * (len(group) + 1) > budget):
             yield group
             group = []
         group.append(number)
