@@ -31,7 +31,7 @@ def padded_columns(widest: int, rule: InputRule) -> int:
     """Columns of the tensor of a batch whose widest line fills `widest` columns."""
     if rule.width:
         return rule.width
-    return math.ceil(max(widest, rule.min_width) / rule.multiple) * rule.multiple
+    return math.ceil(max(widest + rule.margin, rule.min_width) / rule.multiple) * rule.multiple
 
 
 def resize_line(crop: Crop, rule: InputRule) -> Crop:

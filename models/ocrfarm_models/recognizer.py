@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,12 +42,15 @@ class Recognizer:
         recognizer.read([np.full((32, 64, 3), 255, np.uint8)])
         return recognizer
 
-    def read(self, crops: Sequence[NDArray[np.uint8]]) -> list[LineText]:
+    def read(self, crops: Sequence[NDArray[np.uint8]], *, min_columns: int = 0) -> list[LineText]:
         """The text of each uint8 HxWx3 BGR (or HxW grey) crop, in the order given, one answer a crop.
 
-        What a line reads as does not depend on the lines that it is read with.
+        What a line reads as does not depend on the lines that it is read with. `min_columns` pads narrower lines to so many
+        columns at once, for a caller who knows that he has single words; otherwise only a doubtful line gets the room
+        (`DoubtRule`).
         """
         rule, doubt = self.spec.input, self.spec.doubt
+        rule = replace(rule, min_width=max(min_columns, rule.min_width))
         answers = self._read_all(crops, rule)
         again = [
             n

@@ -11,7 +11,7 @@ from importlib import resources, util
 from pathlib import Path
 from typing import Any
 
-from ocrfarm_models.spec import DetectorRule, InputRule, Kind, ModelSpec
+from ocrfarm_models.spec import DetectorRule, DoubtRule, InputRule, Kind, ModelSpec
 from ocrfarm_shared.errors import ModelUnavailable
 from ocrfarm_shared.settings import settings
 
@@ -28,6 +28,7 @@ class Row:
     licence: str
     input: InputRule
     detector: DetectorRule = field(default_factory=DetectorRule)
+    doubt: DoubtRule = field(default_factory=DoubtRule)
     charset: str = ""
     blank: int = 0
     space: bool = False
@@ -57,6 +58,7 @@ def _row(name: str, raw: dict[str, dict[str, Any]]) -> Row:
         fields = {k: v for k, v in raw[base].items() if k not in ("recipe", "revision", "figures")} | fields
     fields["input"] = InputRule(**fields["input"])
     fields["detector"] = DetectorRule(**fields.get("detector", {}))
+    fields["doubt"] = DoubtRule(**fields.get("doubt", {}))
     return Row(id=name, **fields)
 
 
@@ -123,6 +125,7 @@ def resolve(model_id: str) -> ModelSpec:
         space=entry.space,
         threshold=entry.threshold,
         detector=entry.detector,
+        doubt=entry.doubt,
         figures=entry.figures,
     )
 

@@ -21,6 +21,7 @@ class InputRule:
     height      rows of the tensor; 0: free (a detector)
     width       columns where the model takes only one width; 0: free
     multiple    free widths (a detector: both sides) are padded or rounded to a multiple of this many pixels
+    margin      columns of padding that a line has on its right at least
     min_width   narrower lines are padded to this many columns, never stretched
     max_width   wider lines are squeezed to this many columns, never cut
     mean, std   one number for all channels: value = (pixel / 255 - mean) / std
@@ -30,6 +31,7 @@ class InputRule:
     height: int
     width: int = 0
     multiple: int = 1
+    margin: int = 0
     min_width: int = 0
     max_width: int = 8192
     layout: Layout = "NCHW"
@@ -62,6 +64,19 @@ class DetectorRule:
 
 
 @dataclass(frozen=True)
+class DoubtRule:
+    """A second look at short lines.
+
+    PP-OCR's recognisers saw no line narrower than 320 columns in training, and read some short words better when they are
+    padded to it; most are read as well, and faster, without. So a line is read close, and once more with `width` columns
+    where it was narrower and its confidence stayed under `below`; the second reading counts. `below` = 0: never.
+    """
+
+    below: float = 0.0
+    width: int = 0
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """One row of the registry with its file found and its hash checked.
 
@@ -84,4 +99,5 @@ class ModelSpec:
     space: bool = False
     threshold: float = 0.0
     detector: DetectorRule = field(default_factory=DetectorRule)
+    doubt: DoubtRule = field(default_factory=DoubtRule)
     figures: dict[str, float] = field(default_factory=dict, compare=False, hash=False)
