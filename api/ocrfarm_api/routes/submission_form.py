@@ -17,7 +17,11 @@ _OPTIONS: dict[str, Any] = {
     },
     "languages": {"type": "string", "description": "Codes that the profile reads, comma separated: `en,zh`."},
     "pages": {"type": "string", "description": "Of a PDF or TIFF, counted from 1: `3`, `1-4,9`, `5-`."},
-    "options": {"description": "JSON of the reading's finer settings.", **ReadingOptions.model_json_schema()},
+    "options": {
+        **ReadingOptions.model_json_schema(),
+        "title": "JSON",
+        "description": 'Finer settings as one JSON object, like `{"dpi": 300}`:',
+    },
     "cache": {
         "type": "string",
         "enum": [str(name) for name in CacheMode],

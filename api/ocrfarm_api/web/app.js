@@ -54,7 +54,6 @@ class Card {
     $(".remove", this.root).addEventListener("click", () => this.remove());
     this.say("waiting");
     this.facts([bytes(file.size)]);
-    $("#documents").prepend(this.root);
   }
 
   say(state) {
@@ -149,6 +148,7 @@ class Card {
     ]);
     this.say(job.state);
     this.why(job.state === "failed" && job.error ? job.error.message : "");
+    if (job.state === "failed" && total <= 1) $(".pages", this.root).replaceChildren(); // the reason is told once
     if (job.state === "succeeded" || job.state === "partial") {
       $(".txt", this.root).href = `/v1/jobs/${job.id}/result?format=txt`;
       $(".json", this.root).href = `/v1/jobs/${job.id}/result?format=json`;
@@ -231,7 +231,9 @@ let sending = 0;
 function take(files) {
   const choices = { profile: $("#profile").value, layout: $("#layout").value };
   for (const name of Object.keys(choices)) if (!choices[name]) delete choices[name];
-  for (const file of files) waiting.push([new Card(file), choices]);
+  const cards = [...files].map((file) => new Card(file));
+  $("#documents").prepend(...cards.map((card) => card.root)); // the newest drop on top, in its own order
+  for (const card of cards) waiting.push([card, choices]);
   for (let n = sending; n < SENDING; n++) sendWaiting();
 }
 
@@ -287,7 +289,7 @@ async function watchFarm() {
       const waits = farm.queued_units + farm.running_units;
       place.className = `farm ${farm.slots ? "up" : "down"}`;
       $("#farm-text").textContent = farm.slots
-        ? `${farm.slots} worker${farm.slots > 1 ? "s" : ""} · ${waits ? `${waits} pages under way` : "idle"} · ${farm.pages_total} pages read`
+        ? `${farm.slots} worker${farm.slots > 1 ? "s" : ""} · ${waits ? `${waits} page${waits > 1 ? "s" : ""} under way` : "idle"} · ${farm.pages_total} read`
         : "No worker is alive; documents wait";
     } catch (error) {
       place.className = "farm down";

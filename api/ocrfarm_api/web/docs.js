@@ -21,7 +21,9 @@ function kind(schema) {
   return found.format === "binary" ? "file" : found.type === "object" ? found.title || "object" : found.type || "any";
 }
 
-const cell = (text) => element("td", "", text);
+// `code` in backquotes, as the descriptions write it.
+const prose = (text) => text.split("`").map((part, n) => (n % 2 ? element("code", "", part) : part));
+const cell = (text) => element("td", "", ...prose(text));
 const name = (text, required) => element("td", "", element("code", "", text), required ? " *" : "");
 
 function table(rows) {
@@ -30,19 +32,24 @@ function table(rows) {
   return made;
 }
 
-const fields = (schema) => {
+const shown = (value) => value !== undefined && value !== null && value !== "" && typeof value !== "object";
+
+function fields(schema, prefix = "") {
   const found = resolve(schema);
-  return Object.entries(found.properties || {}).map(([key, value]) => [
-    name(key, (found.required || []).includes(key)),
-    cell(kind(value)),
-    cell([value.description, value.default !== undefined && value.default !== null && `Default: ${JSON.stringify(value.default)}.`].filter(Boolean).join(" ")),
+  return Object.entries(found.properties || {}).flatMap(([key, value]) => [
+    [
+      name(prefix + key, (found.required || []).includes(key)),
+      cell(kind(value)),
+      cell([value.description, shown(value.default) && `Default: ${value.default}.`].filter(Boolean).join(" ")),
+    ],
+    ...(value.properties ? fields(value, `${prefix}${key}.`) : []),
   ]);
-};
+}
 
 function operation(path, method, told) {
   const [first, ...rest] = (told.description || told.summary || "").split("\n\n");
-  const inside = element("div", "inside", element("p", "", first));
-  for (const paragraph of rest) inside.append(element("p", "", paragraph));
+  const inside = element("div", "inside", element("p", "", ...prose(first)));
+  for (const paragraph of rest) inside.append(element("p", "", ...prose(paragraph)));
   const parameters = (told.parameters || []).map((p) => [name(p.name, p.required), cell(`${p.in}, ${kind(p.schema)}`), cell(p.description || p.schema.description || "")]);
   if (parameters.length) inside.append(element("h3", "", "Parameters"), table(parameters));
   for (const [type, body] of Object.entries(told.requestBody?.content || {})) {
@@ -52,9 +59,9 @@ function operation(path, method, told) {
   }
   inside.append(element("h3", "", "Answers"));
   inside.append(table(Object.entries(told.responses).map(([status, answer]) => [name(status), cell(kind(Object.values(answer.content || {})[0]?.schema) || ""), cell(answer.description || "")])));
-  const shown = Object.values(told.responses["202"]?.content || told.responses["200"]?.content || {})[0]?.schema;
-  const rows = fields(shown);
-  if (rows.length) inside.append(element("h3", "", `${kind(shown)}`), table(rows));
+  const answered = Object.values(told.responses["202"]?.content || told.responses["200"]?.content || {})[0]?.schema;
+  const rows = fields(answered);
+  if (rows.length) inside.append(element("h3", "", kind(answered)), table(rows));
   const head = element("summary", "", element("span", `method ${method.toUpperCase()}`, method.toUpperCase()), element("code", "", path), element("span", "quiet", first.split(". ")[0].replace(/\.$/, "")));
   return element("details", "", head, inside);
 }
