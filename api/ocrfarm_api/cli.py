@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import socket
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -43,7 +44,7 @@ def api(
     if not is_loopback(conf.host) and not allow_anonymous:
         _refuse(
             f"the gateway does not listen on {conf.host}: this release has no API keys, so that everybody who reaches the port could "
-            "read and delete everything. Leave the host at 127.0.0.1 and put a proxy with a login in front of it, or say "
+            "read and delete everything. Leave the host at 127.0.0.1 and put a proxy with a login in front of it (its name in OCRFARM_SERVER_NAMES), or say "
             "--allow-anonymous if that is what you want."
         )
     start_logging(conf.log_level)
@@ -74,6 +75,9 @@ def api(
             timeout_graceful_shutdown=GRACE_S,
         )
     )
+    # What was imported lives as long as the process: the collector need not walk it, which takes tens of milliseconds each time.
+    gc.collect()
+    gc.freeze()
     server.run(sockets=[listening])
 
 

@@ -96,7 +96,7 @@ class FormBody:
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:
         if self._in_file:
-            self._spool.feed(data[start:end])
+            self._spool.feed(memoryview(data)[start:end])  # no copy: the piece is kept until it is written
             return
         if len(self._value) + end - start > MAX_FIELD_BYTES:
             raise TooLarge(f"The form field `{self._name[:100]}` is longer than {MAX_FIELD_BYTES} bytes.")

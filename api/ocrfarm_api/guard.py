@@ -6,6 +6,7 @@ Any page in a browser on this machine can send requests to 127.0.0.1. Two checks
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -44,11 +45,13 @@ def _name(netloc: str) -> str:
 
 
 class Guard:
-    """`loopback`: bound to this machine alone, so that the Host header is checked too."""
+    """`loopback`: bound to this machine alone, so that the Host header is checked too. `names`: further names of this farm, those of a
+    proxy in front of it: allowed as Host, and as Origin (a proxy may have put the farm's own address in the Host header)."""
 
-    def __init__(self, app: ASGIApp, *, loopback: bool) -> None:
+    def __init__(self, app: ASGIApp, *, loopback: bool, names: Collection[str] = ()) -> None:
         self._app = app
         self._loopback = loopback
+        self._names = frozenset(names)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -73,11 +76,18 @@ class Guard:
     def _refusal(self, scope: Scope) -> Forbidden | None:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
-        if self._loopback and _name(host) not in LOOPBACK_NAMES:
+        if self._loopback and _name(host) not in self._names.union(LOOPBACK_NAMES):
             return Forbidden(
-                f"This farm answers to localhost alone, not to {host[:100]!r}; ask http://127.0.0.1 or http://localhost."
+                f"This farm does not answer to {host[:100]!r}; ask http://127.0.0.1, or name it in OCRFARM_SERVER_NAMES."
             )
         origin = headers.get("origin")
-        if scope["method"] not in _SAFE and origin is not None and urlsplit(origin).netloc != host:
+        if scope["method"] not in _SAFE and origin is not None and not self._own(origin, host):
             return Forbidden(f"The page at {origin[:100]!r} may not change anything here; open the farm's own page.")
         return None
+
+    def _own(self, origin: str, host: str) -> bool:
+        try:
+            netloc = urlsplit(origin).netloc
+        except ValueError:
+            return False
+        return netloc == host or _name(netloc) in self._names

@@ -45,7 +45,8 @@ def create_app(settings: Settings) -> FastAPI:
     _serve_web(app, settings)
     problems.install(app)
     # The last added is the outermost.
-    app.add_middleware(Guard, loopback=is_loopback(settings.host))
+    names = [name.strip().lower() for name in settings.server_names.split(",") if name.strip()]
+    app.add_middleware(Guard, loopback=is_loopback(settings.host), names=names)
     app.add_middleware(Measure, metrics=means.metrics)
     app.add_middleware(problems.Watch)
     return app

@@ -29,12 +29,12 @@ class Spool:
         self.head = b""
         self._threads = threads
         self._limit = limit
-        self._waiting: list[bytes] = []
+        self._waiting: list[bytes | memoryview] = []
         self._waiting_bytes = 0
         self._hash = hashlib.sha256()
         self._file: int | None = None
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes | memoryview) -> None:
         self.size += len(data)
         if self.size > self._limit:
             raise TooLarge(

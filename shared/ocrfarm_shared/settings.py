@@ -35,9 +35,14 @@ class Settings(BaseModel):
     )
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
+    server_names: str = Field(
+        "", description="Names under which a proxy in front serves this farm, comma separated; localhost is always one."
+    )
     flower_port: int = Field(5555, ge=0, le=65535)
     redis_port: int = Field(0, ge=0, le=65535, description="Of the embedded Redis; 0: any free port.")
-    redis_maxmemory_mb: int = Field(1024, ge=2, description="Of the embedded Redis; when it is full the farm answers 503.")
+    redis_maxmemory_mb: int = Field(
+        1024, ge=2, description="Of the embedded Redis; when it is full the farm answers 503."
+    )
     workers: int = Field(0, ge=0, le=512, description="Worker processes; 0: one a core.")
     flower: bool = True
     url: str | None = Field(None, description="Where the command line finds the farm; default: http://host:port.")

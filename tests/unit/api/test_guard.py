@@ -50,6 +50,20 @@ def test_beyond_this_machine_any_host_name_may_be_ours(make_gateway: Callable[..
     assert gateway.http.post("/v1/jobs", content=png(), headers=own).status_code == 202
 
 
+def test_behind_a_proxy_under_a_name_of_its_own(make_gateway: Callable[..., Gateway]) -> None:
+    gateway = make_gateway(server_names="farm.example, Other.example")
+    for host in (
+        "farm.example",
+        "other.example",
+        f"127.0.0.1:{gateway.port}",
+    ):  # as it came, or as the proxy rewrote it
+        headers = {"Host": host, "Origin": "https://farm.example"}
+        assert gateway.http.post("/v1/jobs", content=png(), headers=headers).status_code == 202
+        headers = {"Host": host, "Origin": "https://evil.example"}
+        assert gateway.http.post("/v1/jobs", content=png(), headers=headers).status_code == 403
+    assert gateway.http.get("/", headers={"Host": "evil.example"}).status_code == 403
+
+
 @pytest.mark.parametrize(
     ("host", "expected"),
     [
