@@ -20,6 +20,7 @@ from rich.text import Text
 from ocrfarm.farm import CannotStart
 from ocrfarm.farm.embedded_redis import find_server
 from ocrfarm.farm.ports import claim
+from ocrfarm_shared.profiles import default_profile, get_profile
 from ocrfarm_shared.settings import Settings, SettingsError, read_settings
 
 GB = 1_000_000_000
@@ -195,18 +196,22 @@ def imports() -> Iterator[Finding]:
 
 
 def models() -> Finding:
-    """By the models room's own command, which checks every file's sha-256."""
-    done = _python("-m", "ocrfarm", "models", "verify")
-    if done is None or "No such command" in done.stderr:
-        return Finding(
-            "models",
-            Grade.WARN,
-            "not installed here",
-            "This machine cannot be a worker; `pip install 'ocrfarm[worker]'`",
-        )
-    if done.returncode != 0:
-        return Finding("models", Grade.FAIL, _last_line(done))
-    return Finding("models", Grade.OK, _last_line(done))
+    """Those of the default profile, by the models room's own command, which finds each file and checks its sha-256."""
+    profile = get_profile(default_profile())
+    for model in profile.models:
+        done = _python("-m", "ocrfarm", "models", "path", model)
+        if done is not None and done.returncode == 0:
+            continue
+        if done is None or "No such command" in done.stderr:
+            return Finding(
+                "models",
+                Grade.WARN,
+                "not installed here",
+                "This machine cannot be a worker; `pip install 'ocrfarm[worker]'`",
+            )
+        told = _last_line(done).removeprefix("ocrfarm models: ").removesuffix(".")
+        return Finding("models", Grade.WARN if "not built" in told else Grade.FAIL, told)
+    return Finding("models", Grade.OK, f"{', '.join(profile.models)}: there, and the ones that the registry names")
 
 
 def clock(settings: Settings) -> Finding:
