@@ -43,9 +43,9 @@ def api(
 
     if not is_loopback(conf.host) and not allow_anonymous:
         _refuse(
-            f"the gateway does not listen on {conf.host}: this release has no API keys, so that everybody who reaches the port could "
-            "read and delete everything. Leave the host at 127.0.0.1 and put a proxy with a login in front of it (its name in OCRFARM_SERVER_NAMES), or say "
-            "--allow-anonymous if that is what you want."
+            f"the gateway does not listen on {conf.host}: this release has no API keys, so that everybody who reaches the port "
+            "could read and delete everything. Leave the host at 127.0.0.1 and put a proxy with a login in front of it (its name "
+            "in OCRFARM_SERVER_NAMES), or say --allow-anonymous if that is what you want."
         )
     start_logging(conf.log_level)
 

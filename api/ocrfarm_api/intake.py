@@ -5,6 +5,7 @@ Nothing here knows Starlette, and nothing opens a picture: the bytes are counted
 
 from __future__ import annotations
 
+import asyncio
 import errno
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import Executor
@@ -19,9 +20,10 @@ from ocrfarm_api.form_body import MAX_FIELD_BYTES, MAX_FIELDS, FormBody
 from ocrfarm_api.json_body import MAX_OTHER_BYTES, JsonBody
 from ocrfarm_api.kinds import Kind, kind_of
 from ocrfarm_api.spool import Spool
-from ocrfarm_shared.errors import BadOption, EmptyFile, FarmFull, MissingFile, TooLarge
+from ocrfarm_shared.errors import BadOption, EmptyFile, FarmFull, MissingFile, RequestError, TooLarge
 
 FULL_DISK_RETRY_S = 30.0
+SILENCE_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ async def receive(
     """Read one upload; its temporary file is removed at the end, unless it was moved to its place.
 
     `limit` is of the document, in bytes. Raises TooLarge (by the declared length, and by the bytes that come), EmptyFile, MissingFile,
-    UnsupportedType, BadOption, and FarmFull where the disk is full.
+    UnsupportedType, BadOption, RequestError for a sender who falls silent, and FarmFull where the disk is full.
     """
     form, parameters = parse_options_header(content_type)
     spool = Spool(folder, threads, limit)
@@ -73,7 +75,7 @@ async def receive(
     try:
         came = 0
         feed = reader.feed if reader else spool.feed
-        async for piece in body:
+        async for piece in _steady(body):
             came += len(piece)
             if came > allowed:
                 raise too_large
@@ -101,6 +103,20 @@ async def receive(
         raise
     finally:
         await spool.discard()
+
+
+async def _steady(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The pieces; a sender who falls silent must not hold a connection and a file for ever. Raises RequestError."""
+    pieces = aiter(body)
+    while True:
+        try:
+            async with asyncio.timeout(SILENCE_S):
+                piece = await anext(pieces)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            raise RequestError(f"The upload stalled: nothing came for {SILENCE_S:g} s; send it again.") from None
+        yield piece
 
 
 def _one(name: str, values: list[str]) -> str:

@@ -12,6 +12,7 @@ import httpx
 import pytest
 from tests.unit.api.running_gateway import PDF, Gateway, a_page, as_json, png
 
+from ocrfarm_api import intake
 from ocrfarm_shared.blobs import BlobStore
 from ocrfarm_shared.errors import Unreadable, WorkerLost
 from ocrfarm_shared.ledger import calls
@@ -106,6 +107,15 @@ def test_an_upload_that_breaks_off_leaves_nothing(gateway: Gateway) -> None:
     while list(folder.iterdir()):
         assert time.monotonic() < limit
         time.sleep(0.01)
+
+
+def test_a_sender_who_falls_silent_is_let_go(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake, "SILENCE_S", 0.3)
+    with socket.create_connection(("127.0.0.1", gateway.port)) as raw:
+        raw.settimeout(10)
+        raw.sendall(b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3000000\r\n\r\n" + png())
+        assert raw.recv(100).startswith(b"HTTP/1.1 400 ")
+    assert not list(gateway.app.state.farm.blobs.incoming.iterdir())
 
 
 @pytest.mark.parametrize(
