@@ -27,7 +27,7 @@ _SLACK = 0.15
 _WIDE = 0.6
 # Columns of prose: so many lines, so long (in line heights), and so much of the column's width filled by the usual line.
 _PROSE_LINES = 3
-_PROSE_LENGTH = 5.0
+_PROSE_LENGTH = 7.0
 _PROSE_FILL = 0.55
 
 
@@ -162,14 +162,15 @@ def _uncovered(free: list[tuple[float, float]], boxes: list[_Box], gutter: float
 
 
 def _is_prose(column: list[_Box]) -> bool:
-    """Whether a column's lines are long and fill it: text that runs on, not the figures of a table."""
+    """Whether the lines are long and fill the column: text that runs on, not the cells of a table."""
     rows = _rows(column)
     if len(rows) < _PROSE_LINES:
         return False
     height = float(np.median([box.height for box in column]))
     extent = max(box.x1 for box in column) - min(box.x0 for box in column)
-    usual = float(np.median([row[-1].x1 - row[0].x0 for row in rows]))
-    return usual >= _PROSE_LENGTH * height and usual >= _PROSE_FILL * extent
+    length = float(np.median([box.width for box in column]))
+    filled = float(np.median([sum(box.width for box in row) for row in rows]))
+    return length >= _PROSE_LENGTH * height and filled >= _PROSE_FILL * extent
 
 
 def _rows(boxes: list[_Box]) -> list[list[_Box]]:

@@ -1,0 +1,189 @@
+"""One page through all stages, with the real models."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+from ocrfarm_models.engines import Engines
+from ocrfarm_shared.contracts import Layout, OcrOptions, Page, ReadingOptions
+from ocrfarm_worker.load import Limits, LoadedPage, load_page
+from ocrfarm_worker.pipeline import is_line, read_page
+
+SAMPLES = Path(__file__).parents[3] / "samples"
+TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
+
+
+@pytest.fixture(scope="module")
+def notes() -> LoadedPage:
+    """The sample receipt's upper half: enough lines to vote on, few enough to be quick."""
+    whole = load_page(SAMPLES / "receipt.jpg", None, 1, 200, Limits())
+    return LoadedPage(np.ascontiguousarray(whole.image[:480]))
+
+
+def label(text: str, size: int = 28) -> LoadedPage:
+    """One line of text that fills its image."""
+    face = ImageFont.load_default(size)
+    left, top, right, bottom = face.getbbox(text)
+    image = Image.new("RGB", (int(right - left) + 12, int(bottom - top) + 10), "white")
+    ImageDraw.Draw(image).text((6 - left, 5 - top), text, fill="black", font=face)
+    return LoadedPage(np.asarray(image)[:, :, ::-1].copy())
+
+
+def read(page: LoadedPage, engines: Engines, layout: Layout = Layout.PAGE, **options: object) -> Page:
+    return read_page(page, 1, OcrOptions(layout=layout, options=ReadingOptions(**options)), engines)
+
+
+def middle(polygon: list[tuple[float, float]]) -> np.ndarray:
+    return np.mean(polygon, axis=0)
+
+
+def test_a_blank_page_has_no_lines(engines: Engines) -> None:
+    page = read(LoadedPage(np.full((500, 400, 3), 255, np.uint8)), engines)
+    assert page.lines == []
+    assert page.language is None
+    assert page.models == []
+    assert (page.width, page.height) == (400, 500)
+
+
+def test_what_a_page_holds(notes: LoadedPage, engines: Engines) -> None:
+    page = read(notes, engines)
+    assert page.text.splitlines()[:3] == [
+        "THE PAPER LANTERN",
+        "Tea, coffee & small talk",
+        "17 Quince Lane, Harrow Bridge",
+    ]
+    assert (page.rotation, page.language) == (0, "en")
+    assert set(page.timings_ms) == {"preprocess", "detect", "crop", "face", "recognize", "order"}
+    assert page.models == [engines.recognizer.spec.id]
+    for line in page.lines:
+        corners = np.array(line.polygon)
+        assert (corners >= 0).all()
+        assert (corners <= (page.width, page.height)).all()
+        assert "".join(word.text for word in line.words) == line.text.replace(" ", "")
+        low, high = corners.min(axis=0) - 0.2, corners.max(axis=0) + 0.2
+        for word in line.words:
+            assert (np.array(word.polygon) >= low).all()
+            assert (np.array(word.polygon) <= high).all()
+            assert 0 < word.confidence <= 1
+        starts = [word.polygon[0][0] for word in line.words]
+        assert starts == sorted(starts)
+
+
+def test_word_polygons_lie_on_the_words(engines: Engines) -> None:
+    image = np.full((300, 700, 3), 255, np.uint8)
+    drawn = Image.fromarray(image)
+    pen, face = ImageDraw.Draw(drawn), ImageFont.load_default(36)
+    places = {"alpha": 40, "bravo": 170, "charlie": 310}
+    for word, x in places.items():
+        pen.text((x, 120), word, fill="black", font=face)
+    page = read(LoadedPage(np.asarray(drawn).copy()), engines)
+    words = {word.text: word.polygon for line in page.lines for word in line.words}
+    assert set(words) == set(places)
+    for word, x in places.items():
+        assert abs(words[word][0][0] - x) < 14
+        assert abs(words[word][1][0] - (x + face.getlength(word))) < 14
+
+
+@pytest.mark.parametrize("turn", [90, 180, 270])
+def test_a_turned_page_reads_the_same(turn: int, notes: LoadedPage, engines: Engines) -> None:
+    upright = read(notes, engines)
+    turned = LoadedPage(cv2.rotate(notes.image, TURNS[turn]))
+    page = read(turned, engines)
+    assert page.text.casefold() == upright.text.casefold()  # a lone O is a near thing
+    assert page.rotation == 360 - turn
+    # Polygons are in pixels of the page as it was sent, and begin at the text's own top left.
+    for line, other in zip(page.lines, upright.lines, strict=True):
+        x, y = other.polygon[0]
+        expected = {
+            90: (notes.height - y, x),
+            180: (notes.width - x, notes.height - y),
+            270: (y, notes.width - x),
+        }[turn]
+        assert np.abs(np.array(line.polygon[0]) - expected).max() < 8
+
+
+def test_orientation_can_be_switched_off(notes: LoadedPage, engines: Engines) -> None:
+    page = read(LoadedPage(cv2.rotate(notes.image, cv2.ROTATE_180)), engines, orientation=False)
+    assert page.rotation == 0
+    assert "PAPER LANTERN" not in page.text
+
+
+def test_one_line_on_its_head_among_others(notes: LoadedPage, engines: Engines) -> None:
+    upright = read(notes, engines)
+    target = np.array(upright.lines[2].polygon)
+    (x0, y0), (x1, y1) = target.min(axis=0).astype(int), target.max(axis=0).astype(int)
+    image = notes.image.copy()
+    image[y0:y1, x0:x1] = image[y0:y1, x0:x1][::-1, ::-1]
+    page = read(LoadedPage(image), engines)
+    assert page.rotation == 0
+    assert "17 Quince Lane, Harrow Bridge" in page.text
+
+
+def test_min_confidence_leaves_lines_out(notes: LoadedPage, engines: Engines) -> None:
+    every, sure = read(notes, engines, min_confidence=0), read(notes, engines, min_confidence=0.9995)
+    assert len(sure.lines) < len(every.lines)
+    assert all(line.confidence >= 0.9995 for line in sure.lines)
+
+
+@pytest.mark.parametrize("layout", [Layout.LINE, Layout.AUTO])
+def test_a_line_is_read_whole(layout: Layout, engines: Engines) -> None:
+    strip = label("Invoice number 2024-0117")
+    page = read(strip, engines, layout)
+    assert page.text == "Invoice number 2024-0117"
+    assert "detect" not in page.timings_ms
+    assert page.lines[0].polygon == [(0, 0), (strip.width, 0), (strip.width, strip.height), (0, strip.height)]
+
+
+def test_a_line_on_its_head(engines: Engines) -> None:
+    strip = label("Invoice number 2024-0117")
+    page = read(LoadedPage(cv2.rotate(strip.image, cv2.ROTATE_180)), engines, Layout.LINE)
+    assert page.text == "Invoice number 2024-0117"
+    assert page.lines[0].polygon[0] == (strip.width, strip.height)
+
+
+def test_a_line_that_runs_down_its_image(engines: Engines) -> None:
+    strip = label("Invoice number")
+    for turn in (cv2.ROTATE_90_CLOCKWISE, cv2.ROTATE_90_COUNTERCLOCKWISE):
+        assert read(LoadedPage(cv2.rotate(strip.image, turn)), engines, Layout.LINE).text == "Invoice number"
+
+
+def test_a_strip_as_a_page(engines: Engines) -> None:
+    page = read(label("Invoice number 2024-0117"), engines, Layout.PAGE)
+    assert page.text == "Invoice number 2024-0117"
+    assert all(0 <= y <= page.height for line in page.lines for _, y in line.polygon)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "dpi", "line"),
+    [
+        (400, 40, None, True),
+        (400, 40, 200, False),
+        (400, 300, None, False),
+        (1200, 200, None, False),
+        (30, 30, None, False),
+    ],
+)
+def test_what_auto_takes_for_a_line(width: int, height: int, dpi: int | None, line: bool) -> None:
+    assert is_line(LoadedPage(np.zeros((height, width, 3), np.uint8), dpi)) is line
+
+
+def test_a_fault_is_no_empty_text(notes: LoadedPage, engines: Engines) -> None:
+    class Broken:
+        def read(self, crops: object) -> list[object]:
+            raise RuntimeError("the session is gone")
+
+    with pytest.raises(RuntimeError, match="gone"):
+        read(notes, dataclasses.replace(engines, recognizer=Broken()))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 50), (50, 1), (3, 900), (900, 3)])
+@pytest.mark.parametrize("layout", list(Layout))
+def test_tiny_images_are_read_without_a_fault(size: tuple[int, int], layout: Layout, engines: Engines) -> None:
+    page = read(LoadedPage(np.full((*size, 3), 200, np.uint8)), engines, layout)
+    assert (page.height, page.width) == size
