@@ -77,7 +77,7 @@ class Gateway:
         """Take the next published unit off its queue, as Celery delivers it."""
         for queue in (f"{self.settings.namespace}:q:accurate-int8", f"{self.settings.namespace}:q:accurate"):
             message = self.ledger.redis.rpop(queue)
-            if message:
+            if isinstance(message, bytes):
                 unit = json.loads(json.loads(message)["body"])[0][0]
                 claimed = self.ledger(calls.claim(unit, owner="task", node="node", lease_s=15))
                 assert not isinstance(claimed, str), claimed

@@ -6,7 +6,7 @@ import hashlib
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
@@ -80,7 +80,7 @@ def test_a_chunked_upload_over_the_limit_is_refused_while_it_streams(make_gatewa
     gateway = make_gateway(max_upload_mb=0.5)
     sent = 0
 
-    def pieces() -> object:
+    def pieces() -> Iterator[bytes]:
         nonlocal sent
         yield png()
         while sent < 50_000_000:
@@ -134,7 +134,8 @@ def test_a_sender_who_falls_silent_is_let_go(gateway: Gateway, monkeypatch: pyte
 def test_bad_input_is_refused_and_leaves_nothing(
     gateway: Gateway, document: bytes, fields: dict[str, str], status: int, name: str
 ) -> None:
-    assert code(gateway.submit(document, **fields)) == (status, name)
+    answer = gateway.http.post("/v1/jobs", files={"file": document}, data=fields)
+    assert code(answer) == (status, name)
     assert not list(gateway.settings.blob_folder.glob("*/??/*"))
     assert not list(gateway.app.state.farm.blobs.incoming.iterdir())
     assert gateway.http.get("/v1/jobs").json()["jobs"] == []

@@ -78,7 +78,7 @@ def test_a_wait_needs_no_events(gateway: Gateway) -> None:
     here = gateway.submit().headers["location"]
     held = later(lambda: gateway.http.get(here, params={"wait": 20}))
     time.sleep(0.2)
-    gateway.ledger.redis.client_kill_filter(_type="pubsub", skipme=True)
+    gateway.ledger.redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
     gateway.read()
     assert held.result(4).json()["state"] == "succeeded"
 
