@@ -8,17 +8,18 @@ from itertools import islice
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from ocrfarm.client import Client
 from ocrfarm_shared.contracts import JobView
 from ocrfarm_shared.errors import OcrFarmError
 
+PATIENCE_S = 5.0  # somebody waits for the answer
 COLOURS = {"succeeded": "green", "partial": "yellow", "failed": "red", "cancelled": "dim"}
 
 
 def farm(url: str | None, key: str | None) -> None:
-    with Client(url, key) as client:
+    with Client(url, key, retry_for_s=PATIENCE_S) as client:
         view = client.farm()
     console = Console()
     facts = Table.grid(padding=(0, 2))
@@ -36,7 +37,7 @@ def farm(url: str | None, key: str | None) -> None:
 
 
 def job(job: str, url: str | None, key: str | None) -> None:
-    with Client(url, key) as client:
+    with Client(url, key, retry_for_s=PATIENCE_S) as client:
         view = client.view(job)
     facts = Table.grid(padding=(0, 2))
     facts.add_row("job", view.id)
@@ -57,7 +58,7 @@ def job(job: str, url: str | None, key: str | None) -> None:
 
 
 def profiles(url: str | None, key: str | None) -> None:
-    with Client(url, key) as client:
+    with Client(url, key, retry_for_s=PATIENCE_S) as client:
         found = client.profiles()
     table = Table("profile", "what it is", "languages")
     for profile in found:
@@ -70,7 +71,7 @@ def profiles(url: str | None, key: str | None) -> None:
 
 
 def result(job: str, form: str, wait_s: float | None, url: str | None, key: str | None) -> None:
-    with Client(url, key) as client:
+    with Client(url, key, retry_for_s=PATIENCE_S) as client:
         body = client.result_as(job, form, wait_s)
     sys.stdout.buffer.write(body)
     if form == "txt" and not body.endswith(b"\n") and sys.stdout.isatty():
@@ -78,9 +79,9 @@ def result(job: str, form: str, wait_s: float | None, url: str | None, key: str 
 
 
 def jobs(state: str | None, tag: str | None, limit: int, url: str | None, key: str | None) -> None:
-    with Client(url, key) as client:
+    with Client(url, key, retry_for_s=PATIENCE_S) as client:
         found = list(islice(client.list(state=state, tag=tag), limit))
-    table = Table("job", "state", "pages", "document", "sent", "tag")
+    table = Table(Column("job", no_wrap=True), "state", "pages", "document", "sent", "tag")
     for view in found:
         table.add_row(
             view.id,
@@ -96,7 +97,7 @@ def jobs(state: str | None, tag: str | None, limit: int, url: str | None, key: s
 def cancel(jobs: list[str], url: str | None, key: str | None) -> int:
     """Exit code: 1 if any could not be cancelled."""
     failed = 0
-    with Client(url, key) as client:
+    with Client(url, key, retry_for_s=PATIENCE_S) as client:
         for job in jobs:
             try:
                 client.cancel(job)

@@ -114,6 +114,8 @@ def run(order: Order, url: str | None, key: str | None) -> int:
 async def _send_all(
     order: Order, chosen: dict[Item, Path | None], url: str | None, key: str | None, console: Console
 ) -> Tally:
+    async with AsyncClient(url, key, retry_for_s=3) as farm:
+        await farm.profiles()  # no farm, or a wrong key: one sentence now, and not one for each document a minute later
     tally, gate = Tally(), asyncio.Semaphore(order.concurrency)
     printing = asyncio.Lock()
     bar = Progress(

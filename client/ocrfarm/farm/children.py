@@ -8,15 +8,16 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 
 TETHER = Path(__file__).with_name("tether.py")
 FIRST_DELAY_S = 0.25
 LONGEST_DELAY_S = 5.0
 STEADY_S = 30.0  # a child that lived that long starts again with the first delay
+HURRIED_GRACE_S = 1.0
 KILLED_WAIT_S = 5.0
 
 
@@ -92,21 +93,19 @@ class Child:
         self._delay_s = min(2 * self._delay_s, LONGEST_DELAY_S)
         return status
 
-    def end(self, impatient: bool = False) -> bool:
-        """SIGTERM, then SIGKILL after the grace; true where it went by itself. Waits for it."""
+    def end(self, hurried: Callable[[], bool] = lambda: False) -> bool:
+        """SIGTERM, then SIGKILL when its grace is over, or a second after it where one is hurried. Waits; true where it went by itself."""
         if self.process is None:
             return True
-        went = True
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(1.0 if impatient else self.program.grace_s)
-        except subprocess.TimeoutExpired:
-            went = False
-            self.process.kill()
+        went, asked, grace = True, monotonic(), self.program.grace_s
+        while went and self.process.poll() is None:
+            went = monotonic() - asked < (min(HURRIED_GRACE_S, grace) if hurried() else grace)
+            sleep(0.02)
+        self.kill_group()
+        with contextlib.suppress(subprocess.TimeoutExpired):  # it hangs in the kernel: not ours to mend
             self.process.wait(KILLED_WAIT_S)
-        finally:
-            self.kill_group()
         self.process = None
         return went
 

@@ -67,7 +67,9 @@ class Supervisor:
         self._notice = notice
         self._stop_order = [n for n in stop_order if n in self.children]
         self._stop_order += [n for n in reversed(self.children) if n not in self._stop_order]
-        self._impatient = False
+        self._hurried = False
+        self.stopped_by = ""
+        """The signal that stopped it, where one did."""
 
     # ------------------------------------------------------------------------------------------------ life
     def start(self, name: str) -> None:
@@ -93,18 +95,21 @@ class Supervisor:
 
     def stop(self) -> None:
         """Stop all, one after the other: each gets SIGTERM, and SIGKILL when its grace is over."""
+        if self.stopped_by:
+            self._notice(f"{self.stopped_by}: stopping; pages that are being read may end, a second one stops them too")
         for name in self._stop_order:
             child = self.children[name]
-            if not child.end(impatient=self._impatient):
-                self._notice(f"{name} did not stop in {child.program.grace_s:.0f} s and was killed")
+            if not child.end(lambda: self._hurried):
+                self._notice(f"{name} did not stop in time and was killed")
         self._pids.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def signals(self) -> Iterator[None]:
         """SIGINT, SIGTERM and SIGHUP stop the farm; a second one hurries it."""
 
-        def stop(_number: int, _frame: FrameType | None) -> None:
-            self._impatient = self.stopping.is_set()
+        def stop(number: int, _frame: FrameType | None) -> None:
+            self._hurried = self.stopping.is_set()
+            self.stopped_by = self.stopped_by or signal.Signals(number).name
             self.stopping.set()
 
         former: dict[int, Any] = {n: signal.signal(n, stop) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}

@@ -157,6 +157,19 @@ def test_a_child_that_ignores_sigterm_is_killed_after_its_grace(start: Callable[
     assert "deaf did not stop" in farm.said
 
 
+def test_a_second_signal_hurries_it(start: Callable[..., Farm]) -> None:
+    farm = start(program("deaf", ["bash", "-c", 'trap "" TERM; while :; do sleep 0.05; done', "deaf"], grace_s=60))
+    pid = farm.up()["deaf"]
+    time.sleep(0.3)
+    farm.process.send_signal(signal.SIGINT)
+    until(lambda: "SIGINT: stopping" in farm.said)
+    time.sleep(0.5)
+    assert alive(pid)
+    farm.process.send_signal(signal.SIGINT)
+    assert farm.process.wait(15) == 0
+    assert not alive(pid)
+
+
 def test_nothing_outlives_a_supervisor_that_is_killed(start: Callable[..., Farm]) -> None:
     farm = start(program("one"), program("two"))
     pids = farm.up()
