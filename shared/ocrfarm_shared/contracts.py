@@ -73,7 +73,9 @@ class ReadingOptions(Incoming):
     min_confidence: float = Field(0.3, ge=0, le=1, description="Lines whose confidence is lower are left out.")
 
 
-PageRange = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,6}(-[0-9]{0,6})?(,[0-9]{1,6}(-[0-9]{0,6})?)*$", max_length=200)]
+PageRange = Annotated[
+    str, StringConstraints(pattern=r"^[0-9]{1,6}(-[0-9]{0,6})?(,[0-9]{1,6}(-[0-9]{0,6})?)*$", max_length=200)
+]
 ProfileName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 Tag = Annotated[str, StringConstraints(max_length=100)]
 
