@@ -2,7 +2,7 @@
 
 A blob's name is `tenant/sha256`: tenants share no file. Writing is temporary file, rename, fsync, and only then does the ledger hear of it.
 A file whose name the ledger knows is therefore whole, and survives power loss; any other may be cut short by a power failure, and is
-written again by whoever brings the same document (`pin` says which it is).
+written again by whoever brings the same document (`submit` says so).
 
 Why rename before fsync: one fsync of the file then makes its content and its new name durable in one commit of the journal (ext4, XFS and
 btrfs all log the rename with the inode). The other way round needs a second commit, for the folder: 11 ms instead of 4 ms for a file of

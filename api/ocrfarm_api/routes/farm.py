@@ -8,7 +8,6 @@ from starlette.responses import Response
 from ocrfarm_api.deps import Tenant, TheFarm
 from ocrfarm_api.routes.answers import IdempotencyKey, JobId, accepted, as_json, problems
 from ocrfarm_api.submit import again
-from ocrfarm_api.waiting import find
 from ocrfarm_shared.contracts import DeadLetter, FarmView, JobView, NodeView, ProfileView
 from ocrfarm_shared.errors import Internal, NotFound
 from ocrfarm_shared.ledger import calls
@@ -95,5 +94,4 @@ async def replay(farm: TheFarm, tenant: Tenant, job_id: JobId, idempotency_key: 
     """Read a dead letter's document again, as a new job."""
     if not any(job.dead for job in await farm.ledger(calls.dead_letters(tenant, job_id=job_id))):
         raise NotFound(f"There is no dead letter {job_id!r} here.")
-    made = await again(farm, tenant, job_id, idempotency_key or None)
-    return accepted(await find(farm, tenant, made.job_id))
+    return accepted(await again(farm, tenant, job_id, idempotency_key or None))

@@ -24,7 +24,7 @@ from ocrfarm_api.routes.answers import (
     problems,
 )
 from ocrfarm_api.routes.submission_form import REQUEST_BODY
-from ocrfarm_api.submit import Accepted, again, submit
+from ocrfarm_api.submit import again, submit
 from ocrfarm_api.waiting import find, until_ended
 from ocrfarm_shared.contracts import JobList, JobState, JobView
 from ocrfarm_shared.errors import AlreadyEnded, BadOption, MissingFile, NotFound
@@ -67,18 +67,17 @@ async def submit_document(
             fields["filename"] = received.filename
         asked = options.submission(fields, farm.settings)
         made = await submit(farm, tenant, received, asked, idempotency_key or None)
-    return accepted(await _look(farm, tenant, made, wait))
+    return accepted(await _held(farm, tenant, made, wait))
 
 
-async def _look(farm: Farm, tenant: str, made: Accepted, wait: float) -> JobRecord:
+async def _held(farm: Farm, tenant: str, made: JobRecord, wait: float) -> JobRecord:
     """The job that was accepted. Where Redis goes away while the request is held, the acceptance must still be told: the wait ends."""
-    record = await find(farm, tenant, made.job_id)
-    if wait and not record.view.state.ended:
+    if wait and not made.view.state.ended:
         try:
-            record = await until_ended(farm, tenant, made.job_id, wait)
+            return await until_ended(farm, tenant, made.id, wait)
         except RedisError as err:
-            log.warning("stopped waiting for %s: %s", made.job_id, err)
-    return record
+            log.warning("stopped waiting for %s: %s", made.id, err)
+    return made
 
 
 def _with_query(request: Request, fields: Any) -> dict[str, Any]:
@@ -125,8 +124,7 @@ async def get_job(farm: TheFarm, tenant: Tenant, job_id: JobId, wait: Wait = 0) 
 @router.post("/v1/jobs/{job_id}/retry", status_code=202, response_model=JobView, responses=problems(404, 410, 422, 503))
 async def retry_job(farm: TheFarm, tenant: Tenant, job_id: JobId, idempotency_key: IdempotencyKey = None) -> Response:
     """Read the same document again with the same options, past the cache. Answers a new job (Location): a job ends exactly once."""
-    made = await again(farm, tenant, job_id, idempotency_key or None)
-    return accepted(await find(farm, tenant, made.job_id))
+    return accepted(await again(farm, tenant, job_id, idempotency_key or None))
 
 
 @router.post(

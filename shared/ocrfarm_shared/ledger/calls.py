@@ -10,7 +10,7 @@ import json
 import secrets
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Literal, TypeVar
 
 from ocrfarm_shared.contracts import CacheMode, JobState, Page, Submission
@@ -54,10 +54,20 @@ class Upload:
 
 @dataclass(frozen=True)
 class Submitted:
-    """What became of a submission. `full`: the farm takes no more now; `conflict`: idempotency key with other content."""
+    """What became of a submission: a job (`record`: as it stands), or none.
 
-    outcome: Literal["new", "joined", "hit", "same", "full", "conflict"]
+    `full`: the farm takes no more now; `conflict`: idempotency key with other content. Where the upload was not said to be stored:
+    `store`: store it, nobody unlinks it for the next minutes, and ask again; `wait`: it is being unlinked, ask again in a moment.
+    """
+
+    outcome: Literal["new", "joined", "hit", "same", "full", "conflict", "store", "wait"]
     job_id: str
+    record: JobRecord | None
+
+    @classmethod
+    def of(cls, answer: dict[str, Any]) -> Submitted:
+        row = answer.get("row")
+        return cls(answer["outcome"], answer.get("id", ""), JobRecord.of(row) if row else None)
 
 
 def submit(
@@ -69,8 +79,13 @@ def submit(
     settings: Settings,
     idempotency_key: str | None = None,
     idempotency_print: str = "",
+    stored: bool = True,
+    found: bool = False,
 ) -> Call[Submitted]:
-    """Make a job of a stored upload: from the cache, by joining a run in flight, or with a new run."""
+    """Make a job of an upload: from the cache, by joining a run in flight, or with a new run.
+
+    `stored`: it was just stored. Else a job is made only where the upload need not be: `found` in the store and held by another job.
+    """
     cached = submission.cache is not CacheMode.OFF
     arguments = {
         "job": {
@@ -99,16 +114,16 @@ def submit(
         "result_ttl": settings.result_ttl_s,
         "record_ttl": settings.record_ttl_s,
         "index_ttl": settings.result_ttl_s + settings.record_ttl_s + 14 * 86400,
+        "stored": stored,
+        "found": found,
+        "pin_seconds": PIN_SECONDS,
     }
-    return Call("submit", lambda a: Submitted(a["outcome"], a.get("id", "")), arguments)
+    return Call("submit", Submitted.of, arguments)
 
 
-def pin(blob: str) -> Call[Literal["known", "new", "wait"]]:
-    """Keep an upload from being unlinked while it is stored and submitted.
-
-    'known': a job holds this upload, so it is whole and on the disk; 'new': store it; 'wait': it is being unlinked, ask again.
-    """
-    return Call("pin", lambda a: a["outcome"], {"blob": blob, "seconds": PIN_SECONDS})
+def stored(call: Call[Submitted]) -> Call[Submitted]:
+    """The same submission, now that its upload is stored."""
+    return replace(call, arguments=call.arguments | {"stored": True})
 
 
 def cancel(tenant: str, job_id: str) -> Call[Literal["cancelled", "ended", "unknown"]]:

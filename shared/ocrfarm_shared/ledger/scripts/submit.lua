@@ -3,14 +3,15 @@ local j = A.job
 local jk = key('job', j.id)
 
 -- The same call again, because its answer was lost with the connection: it was done.
-if call('EXISTS', jk) == 1 then return reply({outcome = 'same', id = j.id}) end
+if call('EXISTS', jk) == 1 then return reply({outcome = 'same', id = j.id, row = row_of(get(jk), true)}) end
 
 if given(A.idempotency_key) then
   local k = key('idem', j.tenant, A.idempotency_key)
   local known = call('HMGET', k, 'job', 'print')
-  if known[1] and call('EXISTS', key('job', known[1])) == 1 then
+  local job = known[1] and get(key('job', known[1]))
+  if job then
     if known[2] ~= A.idempotency_print then return reply({outcome = 'conflict'}) end
-    return reply({outcome = 'same', id = known[1]})
+    return reply({outcome = 'same', id = known[1], row = row_of(job, true)})
   end
 end
 
@@ -22,6 +23,14 @@ if A.use_cache and given(A.cache_key) then
 end
 
 if not hit and call('ZCARD', key('active')) >= A.max_queued then return reply({outcome = 'full'}) end
+
+-- An upload that some job holds is whole and on the disk: it need not be stored again. Any other is, and nobody may unlink it meanwhile;
+-- one that is being unlinked at this moment must be waited for.
+if not A.stored and not (A.found and call('EXISTS', key('blob', j.blob)) == 1) then
+  if call('EXISTS', key('reaping', j.blob)) == 1 then return reply({outcome = 'wait'}) end
+  call('ZADD', key('pins'), stamp(NOW + A.pin_seconds), j.blob)
+  return reply({outcome = 'store'})
+end
 
 local run_id, outcome = hit, 'hit'
 if not hit then
@@ -84,4 +93,4 @@ else
   if outcome == 'joined' then count('runs_joined') end
   hand_out(A.profile)
 end
-return reply({outcome = outcome, id = j.id})
+return reply({outcome = outcome, id = j.id, row = row_of(get(jk), true)})
