@@ -191,6 +191,7 @@ def test_a_preparation_that_fails_is_tried_again(start: Callable[..., Farm], tmp
     farm = start(
         program("worker", prepare=["sh", "-c", f"test -e {mark} && exit 0; touch {mark}; echo not yet; exit 1"])
     )
+    until(lambda: farm.pids().get("worker", {}).get("argv") == SLEEP)
     assert farm.up()["worker"]
     assert farm.pids()["worker"]["restarts"] == 1
     assert "It said: not yet" in farm.said
