@@ -10,11 +10,19 @@ from __future__ import annotations
 
 import sys
 from importlib.metadata import distribution
+from importlib.util import find_spec
 from typing import Annotated
 
 import typer
 
 GROUP = "ocrfarm.commands"
+# What a room's commands cannot run without. Their modules import next to nothing, so that importing them would not tell.
+NEEDS = {
+    "farm": ("fastapi", "celery", "onnxruntime"),
+    "api": ("fastapi", "redis"),
+    "worker": ("celery", "cv2", "onnxruntime"),
+    "models": ("onnxruntime",),
+}
 
 
 def build() -> typer.Typer:
@@ -34,12 +42,17 @@ def build() -> typer.Typer:
         """An asynchronous, queue-based OCR worker farm. `ocrfarm up` starts one on this machine."""
 
     for entry in distribution("ocrfarm").entry_points.select(group=GROUP):
-        try:
-            register = entry.load()
-        except ModuleNotFoundError:
-            continue
-        register(app)
+        if all(installed(library) for library in NEEDS.get(entry.name, ())):
+            entry.load()(app)
     return app
+
+
+def installed(library: str) -> bool:
+    """Whether it can be imported; it is looked for, not imported."""
+    try:
+        return find_spec(library) is not None
+    except (ImportError, ValueError):
+        return False
 
 
 def main() -> None:

@@ -72,8 +72,39 @@ def test_help_costs_little(tmp_path: Path) -> None:
 
 def test_every_room_shows_its_commands() -> None:
     told = ocrfarm("--help").stdout
-    for command in ("up", "api", "dispatcher", "worker", "submit", "status", "result", "list", "cancel", "doctor"):
+    for command in (
+        "up",
+        "api",
+        "dispatcher",
+        "worker",
+        "read",
+        "models",
+        "submit",
+        "status",
+        "result",
+        "list",
+        "cancel",
+        "doctor",
+    ):
         assert f"\n  {command} " in told, told
+
+
+def test_a_room_whose_libraries_are_missing_is_not_shown() -> None:
+    script = """
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("fastapi", "uvicorn"):
+            raise ModuleNotFoundError(name=name)
+sys.meta_path.insert(0, Missing())
+from ocrfarm.cli import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", script, "--help"], capture_output=True, text=True, check=True)
+    assert "\n  worker " in done.stdout
+    assert "\n  submit " in done.stdout
+    for command in ("up", "api", "dispatcher"):
+        assert f"\n  {command} " not in done.stdout
 
 
 def test_version() -> None:
