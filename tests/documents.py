@@ -7,7 +7,6 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
-
 OPTIONS: dict[str, dict[str, Any]] = {"PDF": {"resolution": 100}, "TIFF": {"compression": "tiff_deflate"}}
 
 

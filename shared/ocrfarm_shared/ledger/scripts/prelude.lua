@@ -80,11 +80,11 @@ end
 
 -- The Celery message itself (kombu's virtual transport, protocol 2), pushed in the same transition that marks the unit
 -- published: no process can die between the two. tests/integration holds this against the installed Celery.
-local function publish(profile, unit)
+local function publish(profile, unit, front)
   local id = unit .. ':' .. call('INCR', key('messages'))
   local queue = key('q', profile)
   local args = '["' .. unit .. '"]'
-  call('LPUSH', queue, cjson.encode({
+  call(front and 'RPUSH' or 'LPUSH', queue, cjson.encode({  -- consumers take from the right
     body = '[' .. args .. ', {}, {"callbacks": null, "errbacks": null, "chain": null, "chord": null}]',
     ['content-encoding'] = 'utf-8', ['content-type'] = 'application/json',
     headers = {lang = 'py', task = 'ocrfarm.read_unit', id = id, root_id = id, retries = 0, argsrepr = args, kwargsrepr = '{}',
@@ -201,12 +201,15 @@ local function attempt_failed(unit, u, failure, retryable, dead, max_attempts)
   note_attempt(run_id, unit, u, failure, again and 'retried' or 'failed')
   count('attempts_failed')
   if again then
-    call('HSET', key('unit', unit), 'state', 'waiting', 'token', '', 'owner', '', 'publications', '0')
-    call('SADD', key('run', run_id, 'b'), unit)
-    -- The first retry goes to the front at once (its process died, say); later ones wait, growing, until the sweep.
+    call('HSET', key('unit', unit), 'token', '', 'owner', '', 'publications', '0')
+    -- The first retry is published at once, before all that waits (its process died, say); later ones wait, growing, until the
+    -- sweep.
     if tonumber(u.attempt) < 2 then
-      enqueue(run.profile, run.priority, run.tenant, unit, true)
+      call('HSET', key('unit', unit), 'state', 'published')
+      publish(run.profile, unit, true)
     else
+      call('HSET', key('unit', unit), 'state', 'waiting')
+      call('SADD', key('run', run_id, 'b'), unit)
       call('ZADD', key('delayed'), stamp(NOW + 2 * tonumber(u.attempt)), unit)
     end
     return 'retried'
