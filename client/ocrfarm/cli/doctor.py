@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ocrfarm.cli import installed
 from ocrfarm.farm import CannotStart
 from ocrfarm.farm.embedded_redis import find_server
 from ocrfarm.farm.ports import claim
@@ -158,7 +159,8 @@ def redis_program(settings: Settings) -> Finding:
     try:
         server = find_server()
     except CannotStart as err:
-        return Finding("redis-server", Grade.FAIL, str(err).removesuffix("."))
+        whole_farm = installed("celery") and installed("fastapi")
+        return Finding("redis-server", Grade.FAIL if whole_farm else Grade.WARN, str(err).removesuffix("."))
     return Finding("redis-server", Grade.OK, f"{server.title}, {server.path}")
 
 
@@ -189,7 +191,7 @@ def imports() -> Iterator[Finding]:
                 library,
                 Grade.WARN,
                 "not installed",
-                f"This machine cannot be a {extra}; `pip install 'ocrfarm[{extra}]'`",
+                f"A client needs none; for more, `pip install 'ocrfarm[{extra}]'`",
             )
         else:
             yield Finding(library, Grade.FAIL, f"cannot be imported: {_last_line(done)}", f"Reinstall {library}")
@@ -207,7 +209,7 @@ def models() -> Finding:
                 "models",
                 Grade.WARN,
                 "not installed here",
-                "This machine cannot be a worker; `pip install 'ocrfarm[worker]'`",
+                "A client needs none; for a worker, `pip install 'ocrfarm[worker]'`",
             )
         told = _last_line(done).removeprefix("ocrfarm models: ").removesuffix(".")
         return Finding("models", Grade.WARN if "not built" in told else Grade.FAIL, told)
