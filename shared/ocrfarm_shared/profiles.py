@@ -30,11 +30,11 @@ class Profile(BaseModel):
 
 
 @cache
-def _table() -> tuple[str, dict[str, Profile]]:
+def _table() -> tuple[str, dict[str, Profile], dict[str, str]]:
     text = (resources.files("ocrfarm_shared") / "profiles.toml").read_text("utf8")
     raw = tomllib.loads(text)
-    default = raw.pop("default")
-    return default, {name: Profile(name=name, **row) for name, row in raw.items()}
+    default, versions = raw.pop("default"), raw.pop("versions")
+    return default, {name: Profile(name=name, **row) for name, row in raw.items()}, versions
 
 
 def default_profile() -> str:
@@ -55,5 +55,12 @@ def get_profile(name: str) -> Profile:
 
 
 def model_versions(profile: Profile) -> dict[str, str]:
-    """The version of each model that a profile reads with, by registry id: what a cache key is made of beside the options."""
-    return dict.fromkeys(profile.models, "1")
+    """The version of each model that a profile reads with, by registry id: what a cache key is made of beside the options.
+
+    Raises UnknownProfile where profiles.toml has no version of one of them.
+    """
+    known = _table()[2]
+    try:
+        return {model: known[model] for model in profile.models}
+    except KeyError as err:
+        raise UnknownProfile(f"Profile {profile.name!r} names a model without a version: {err.args[0]}.") from None
