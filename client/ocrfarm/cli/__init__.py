@@ -18,10 +18,11 @@ import typer
 GROUP = "ocrfarm.commands"
 # What a room's commands cannot run without. Their modules import next to nothing, so that importing them would not tell.
 NEEDS = {
-    "farm": ("fastapi", "celery", "onnxruntime"),
-    "api": ("fastapi", "redis"),
-    "worker": ("celery", "cv2", "onnxruntime"),
-    "models": ("onnxruntime",),
+    "ocrfarm.cli.farm": ("fastapi", "celery", "onnxruntime"),
+    "ocrfarm_api.cli": ("fastapi", "redis"),
+    "ocrfarm_worker.boot": ("celery", "cv2", "onnxruntime"),
+    "ocrfarm_worker.cli": ("cv2", "onnxruntime"),
+    "ocrfarm_models.cli": ("onnxruntime",),
 }
 
 
@@ -42,7 +43,7 @@ def build() -> typer.Typer:
         """An asynchronous, queue-based OCR worker farm. `ocrfarm up` starts one on this machine."""
 
     for entry in distribution("ocrfarm").entry_points.select(group=GROUP):
-        if all(installed(library) for library in NEEDS.get(entry.name, ())):
+        if all(installed(library) for library in NEEDS.get(entry.module, ())):
             entry.load()(app)
     return app
 
