@@ -7,11 +7,13 @@ import secrets
 import subprocess
 import sys
 import time
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
 from tests.unit.client.conftest import PDF, Gateway, Hand, png
 
+from ocrfarm import cli
 from ocrfarm.cli.submit import Item, find, targets
 from ocrfarm_shared.errors import BadOption, Encrypted
 
@@ -87,6 +89,11 @@ def test_every_room_shows_its_commands() -> None:
         "doctor",
     ):
         assert f"\n  {command} " in told, told
+
+
+def test_every_rooms_needs_are_told() -> None:
+    listed = distribution("ocrfarm").entry_points.select(group=cli.GROUP)
+    assert {entry.module for entry in listed} == set(cli.NEEDS) | {"ocrfarm.cli.commands"}
 
 
 def test_a_room_whose_libraries_are_missing_is_not_shown() -> None:
