@@ -1,0 +1,70 @@
+"""The benchmarks' results as tables a person reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def _table(head: list[str], rows: list[list[Any]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in row) + " |" for row in lines)
+
+
+def _ratio(a: float | None, b: float | None) -> str:
+    return f"{a / b:.2f}" if a and b else ""
+
+
+def _speed(figures: dict[str, Any]) -> str:
+    best = figures["best"]
+    peer = best.get("rapidocr, 2 threads", {}).get("pages_per_s")
+    rows = []
+    for name, result in best.items():
+        inside = best.get(name.replace("farm x 2", "in-process x 2"), {}).get("pages_per_s") if "farm" in name else None
+        rows.append([
+            name, f"{result['pages_per_s']:.2f}", f"{result['core_s'] / result['pages']:.3f}",
+            _ratio(result["pages_per_s"], peer), _ratio(result["pages_per_s"], inside),
+        ])  # fmt: skip
+    return _table(["", "pages a second", "core-seconds a page", "x RapidOCR, 2 threads", "x in-process"], rows)
+
+
+def _latency(figures: dict[str, Any]) -> str:
+    return _table(["", "p50 ms", "p95 ms", "p99 ms", "n"], [
+        [name, f["p50_ms"], f["p95_ms"], f["p99_ms"], f["n"]] for name, f in figures.items()
+    ])  # fmt: skip
+
+
+def _memory(figures: dict[str, Any]) -> str:
+    marks = list(next(iter(figures.values())))
+    return _table(["MB (PSS)", *marks], [[name, *(f[mark] for mark in marks)] for name, f in figures.items()])
+
+
+def _accuracy(figures: dict[str, Any]) -> str:
+    profiles = list(figures)
+    groups = figures[profiles[0]]["groups"]
+    rows = [
+        [group, row["n"], *(f"{figures[p]['groups'][group]['head']:.3f}" for p in profiles)]
+        for group, row in groups.items()
+    ]
+    return _table(["group", "files", *profiles], rows)
+
+
+_SECTIONS = {
+    "speed": ("Speed", _speed),
+    "latency": ("Gateway", _latency),
+    "memory": ("Memory of a worker with two processes", _memory),
+    "accuracy": ("Accuracy (each group's headline)", _accuracy),
+}
+
+
+def markdown(results: dict[str, Any]) -> str:
+    """All parts that have figures, each with the command that made it."""
+    out = ["# Figures", "", "Made by `make bench EVAL=FOLDER` (`python -m tests.bench`); do not edit.", ""]
+    for part, (title, table) in _SECTIONS.items():
+        if part in results:
+            row = results[part]
+            out += [
+                f"## {title}", "", table(row["figures"]), "",
+                f"`python -m tests.bench{' --eval FOLDER' if row['pages'] == 'EVAL' else ''} --only {part}`, {row['at'][:10]}, "
+                f"commit {row['commit']}, {row['cores']} cores, {row['machine']}.", "",
+            ]  # fmt: skip
+    return "\n".join(out)
