@@ -9,18 +9,17 @@ from pathlib import Path
 from time import monotonic
 
 import httpx
-from rich.console import Console, Group
+from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
 from rich.text import Text
 
 from ocrfarm.cli.submit import KINDS
 from ocrfarm.client import Client, Job
 from ocrfarm_shared.contracts import Document, JobState, JobView
 from ocrfarm_shared.errors import OcrFarmError
-
-LOOK_S = 0.5
 
 
 class Stopped(Exception):
@@ -65,9 +64,17 @@ class Reading:
     row: TaskID
 
 
-def read(client: Client, files: Sequence[Path], console: Console, stopping: threading.Event) -> int:
-    """Send the documents, print each one's text as soon as it is there; returns how many were not read whole. Raises Stopped."""
-    failed = 0
+@dataclass(frozen=True)
+class Outcome:
+    """`unread`: how many documents were not read whole; `first_text`: when the first text was printed (monotonic clock)."""
+
+    unread: int
+    first_text: float | None
+
+
+def read(client: Client, files: Sequence[Path], console: Console, stopping: threading.Event) -> Outcome:
+    """Send the documents, print each one's text as soon as it is there. Raises Stopped."""
+    failed, first = 0, None
     bar = Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -96,8 +103,9 @@ def read(client: Client, files: Sequence[Path], console: Console, stopping: thre
                     bar.stop_task(one.row)
                     waiting.remove(one)
                     failed += _show(one, view, console)
+                    first = first or monotonic()
             stopping.wait(0.05 if waiting else 0)
-    return failed
+    return Outcome(failed, first)
 
 
 def _show(one: Reading, view: JobView, console: Console) -> int:
@@ -114,15 +122,16 @@ def _show(one: Reading, view: JobView, console: Console) -> int:
 def _panel(file: Path, document: Document, seconds: float) -> Panel:
     lines = [line for page in document.pages for line in page.lines]
     mean = sum(line.confidence for line in lines) / len(lines) if lines else None
-    parts: list[Text] = []
+    rows = Table.grid(padding=(0, 1))
     for page in document.pages:
         if document.page_count > 1:
-            parts.append(Text(f"— page {page.number} —", "dim"))
+            rows.add_row("", Text(f"— page {page.number} —", "dim"))
         if page.error:
-            parts.append(Text(f"{page.error.message} [{page.error.code}]", "red"))
-        parts += [Text.assemble((f"{line.confidence:.2f} ", "dim"), line.text) for line in page.lines]
+            rows.add_row("", Text(f"{page.error.message} [{page.error.code}]", "red"))
+        for line in page.lines:
+            rows.add_row(Text(f"{line.confidence:.2f}", "dim"), Text(line.text))
     if not lines:
-        parts.append(Text("nothing is written here", "dim"))
+        rows.add_row("", Text("nothing is written here", "dim"))
     facts = f"{document.page_count} page{'s' if document.page_count != 1 else ''}, {len(lines)} lines, {seconds:.2f} s"
     if mean is not None:
         facts += f", confidence {mean:.3f}"

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic
 
 from rich.console import Console
 from rich.table import Table
@@ -66,6 +67,7 @@ class Greeter:
     once: bool
     console: Console
     stopping: threading.Event
+    since: float = field(default_factory=monotonic)
     unread: int | None = field(default=None)
     """How many documents were not read whole; None: it did not come to an end."""
 
@@ -74,7 +76,10 @@ class Greeter:
             ready = wait_until_ready(self.plan.page, self.console, self.stopping)
             if self.documents:
                 with Client(self.plan.page, self.plan.settings.api_key) as client:
-                    self.unread = read(client, self.documents, self.console, self.stopping)
+                    outcome = read(client, self.documents, self.console, self.stopping)
+                self.unread = outcome.unread
+                if outcome.first_text:
+                    self.console.print(f"The first text came {outcome.first_text - self.since:.1f} s after the start.")
             else:
                 self.unread = 0
             self._addresses(ready)
@@ -92,4 +97,4 @@ class Greeter:
         table.add_row("API docs", f"{self.plan.page}/docs")
         table.add_row("Flower", self.plan.flower or "off")
         table.add_row("state", str(self.plan.settings.state))
-        self.console.print(f"ocrfarm {ready} is reading.", table, "" if self.once else "Ctrl-C stops it.", markup=False)
+        self.console.print(f"ocrfarm {ready} is ready.", table, "" if self.once else "Ctrl-C stops it.", markup=False)
