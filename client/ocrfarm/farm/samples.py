@@ -135,9 +135,7 @@ def _panel(file: Path, document: Document, seconds: float) -> Panel:
     facts = f"{document.page_count} page{'s' if document.page_count != 1 else ''}, {len(lines)} lines, {seconds:.2f} s"
     if mean is not None:
         facts += f", confidence {mean:.3f}"
-    return Panel(
-        Group(*parts), title=Text(file.name, "bold"), subtitle=facts, title_align="left", subtitle_align="right"
-    )
+    return Panel(rows, title=Text(file.name, "bold"), subtitle=facts, title_align="left", subtitle_align="right")
 
 
 def _trouble(file: Path, code: str, why: str) -> Panel:
