@@ -20,10 +20,13 @@ from ocrfarm_worker.detect import find_lines
 from ocrfarm_worker.language import guess_language
 from ocrfarm_worker.load import LoadedPage
 from ocrfarm_worker.order import reading_order
-from ocrfarm_worker.preprocess import prepare
+from ocrfarm_worker.preprocess import is_line, prepare
 from ocrfarm_worker.recognize import Reading, face, read, read_whole, to_line
 
 Rotation = Literal[0, 90, 180, 270]
+_UPRIGHT: Rotation = 0
+# What looks like one line and reads worse than this is looked at as a page.
+_SURELY_A_LINE = 0.8
 
 
 class Stopwatch:
@@ -49,9 +52,14 @@ def read_page(
     `watch` may already hold the time that loading took. Raises nothing of its own; the engines' errors come through.
     """
     watch = watch or Stopwatch()
-    if options.layout is Layout.LINE or (options.layout is Layout.AUTO and is_line(loaded)):
-        readings, rotation = _read_line(loaded, options, engines, watch)
-    else:
+    readings, rotation = None, _UPRIGHT
+    if options.layout is Layout.LINE or (
+        options.layout is Layout.AUTO and loaded.dpi is None and is_line(loaded.image)
+    ):
+        readings = _read_line(loaded, options, engines, watch)
+        if options.layout is Layout.AUTO and readings[0].text.confidence < _SURELY_A_LINE:
+            readings = None
+    if readings is None:
         readings, rotation = _read_lines(loaded, options, engines, watch)
     lines = [
         to_line(r) for r in readings if r.text.text.strip() and r.text.confidence >= options.options.min_confidence
@@ -69,16 +77,9 @@ def read_page(
     )
 
 
-def is_line(loaded: LoadedPage) -> bool:
-    """Whether an image is plainly one line: a low strip. Pages of a document never are."""
-    return loaded.dpi is None and loaded.height <= 64 and loaded.width >= 3 * loaded.height
-
-
-def _read_line(
-    loaded: LoadedPage, options: OcrOptions, engines: Engines, watch: Stopwatch
-) -> tuple[list[Reading], Rotation]:
+def _read_line(loaded: LoadedPage, options: OcrOptions, engines: Engines, watch: Stopwatch) -> list[Reading]:
     with watch.stage("recognize"):
-        return [read_whole(whole(loaded.image), engines, orientation=options.options.orientation)], 0
+        return [read_whole(whole(loaded.image), engines, orientation=options.options.orientation)]
 
 
 def _read_lines(

@@ -13,7 +13,8 @@ from PIL import Image, ImageDraw, ImageFont
 from ocrfarm_models.engines import Engines
 from ocrfarm_shared.contracts import Layout, OcrOptions, Page, ReadingOptions
 from ocrfarm_worker.load import Limits, LoadedPage, load_page
-from ocrfarm_worker.pipeline import is_line, read_page
+from ocrfarm_worker.pipeline import read_page
+from ocrfarm_worker.preprocess import is_line
 
 SAMPLES = Path(__file__).parents[3] / "samples"
 TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
@@ -159,18 +160,31 @@ def test_a_strip_as_a_page(engines: Engines) -> None:
     assert all(0 <= y <= page.height for line in page.lines for _, y in line.polygon)
 
 
-@pytest.mark.parametrize(
-    ("width", "height", "dpi", "line"),
-    [
-        (400, 40, None, True),
-        (400, 40, 200, False),
-        (400, 300, None, False),
-        (1200, 200, None, False),
-        (30, 30, None, False),
-    ],
-)
-def test_what_auto_takes_for_a_line(width: int, height: int, dpi: int | None, line: bool) -> None:
-    assert is_line(LoadedPage(np.zeros((height, width, 3), np.uint8), dpi)) is line
+def stacked(*texts: str) -> np.ndarray:
+    """Lines set one above the other."""
+    parts = [label(text).image for text in texts]
+    width = max(part.shape[1] for part in parts)
+    return np.concatenate([np.pad(p, ((0, 0), (0, width - p.shape[1]), (0, 0)), constant_values=255) for p in parts])
+
+
+def test_what_is_plainly_a_line() -> None:
+    for text in ("Invoice number 2024-0117", "gypsy", "l", "= — ="):
+        image = label(text).image
+        assert is_line(image) is (image.shape[1] >= 2 * image.shape[0])
+    assert not is_line(stacked("Invoice number 2024-0117", "Paid with thanks"))
+    assert not is_line(stacked("Invoice number 2024-0117", "ok"))
+    assert not is_line(np.zeros((300, 400, 3), np.uint8))
+    assert not is_line(np.zeros((200, 2000, 3), np.uint8))
+
+
+def test_auto_reads_two_rows_as_a_page(engines: Engines) -> None:
+    page = read(LoadedPage(stacked("Invoice number 2024-0117", "Paid with thanks")), engines, Layout.AUTO)
+    assert page.text == "Invoice number 2024-0117\nPaid with thanks"
+
+
+def test_a_low_page_of_a_pdf_is_a_page(engines: Engines) -> None:
+    page = read(LoadedPage(label("Invoice number 2024-0117").image, dpi=200), engines, Layout.AUTO)
+    assert "detect" in page.timings_ms
 
 
 def test_a_fault_is_no_empty_text(notes: LoadedPage, engines: Engines) -> None:
