@@ -87,11 +87,15 @@ class Child:
             return None
         if lived >= STEADY_S:
             self._delay_s, self.early_deaths = FIRST_DELAY_S, 0
-        self.early_deaths += 1
         self.restarts += 1
+        self.put_off()
+        return status
+
+    def put_off(self) -> None:
+        """It ended, or could not be started: try again later, each time later, up to 5 s."""
+        self.early_deaths += 1
         self.due = monotonic() + self._delay_s
         self._delay_s = min(2 * self._delay_s, LONGEST_DELAY_S)
-        return status
 
     def end(self, hurried: Callable[[], bool] = lambda: False) -> bool:
         """SIGTERM, then SIGKILL when its grace is over, or a second after it where one is hurried. Waits; true where it went by itself."""

@@ -60,7 +60,7 @@ class Supervisor:
         logs.mkdir(parents=True, exist_ok=True)
         self.children = {program.name: Child(program, logs / f"{program.name}.log") for program in programs}
         for child in self.children.values():
-            if child.log.exists():
+            if child.log.is_file():
                 child.log.replace(child.log.with_suffix(".log.1"))
         self.stopping = threading.Event()
         self._pids = state / "pids.json"
@@ -112,7 +112,8 @@ class Supervisor:
             self.stopped_by = self.stopped_by or signal.Signals(number).name
             self.stopping.set()
 
-        former: dict[int, Any] = {n: signal.signal(n, stop) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        listened = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
+        former: dict[int, Any] = {n: signal.signal(n, stop) for n in listened}  # `nohup` asked to ignore one
         try:
             yield
         finally:
@@ -125,9 +126,14 @@ class Supervisor:
 
     # ------------------------------------------------------------------------------------------------ details
     def _start(self, child: Child) -> None:
+        """A child that cannot be started now (no memory, a full disk) is tried again; the supervisor lives on."""
         if child.preparing:
             self._notice(f"{child.program.name}: preparing, see {child.log}")
-        child.start()
+        try:
+            child.start()
+        except OSError as err:
+            child.put_off()
+            self._notice(f"{child.program.name} cannot be started ({err}); trying again")
 
     def _tell(self, child: Child, status: int) -> None:
         how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
@@ -147,5 +153,8 @@ class Supervisor:
             if child.process:
                 record[name]["pid"] = child.process.pid
         partial = self._pids.with_suffix(".part")
-        partial.write_text(json.dumps(record, indent=1) + "\n", "utf8")
-        partial.replace(self._pids)
+        try:
+            partial.write_text(json.dumps(record, indent=1) + "\n", "utf8")
+            partial.replace(self._pids)
+        except OSError as err:  # a full disk is no reason to take the farm down
+            self._notice(f"{self._pids} cannot be written ({err})")

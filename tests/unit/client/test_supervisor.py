@@ -29,7 +29,7 @@ def until(true: Callable[[], Any], seconds: float = 15) -> Any:
 
 
 class Farm:
-    def __init__(self, state: Path, *programs: dict[str, Any]) -> None:
+    def __init__(self, state: Path, *programs: dict[str, Any], before: tuple[str, ...] = ()) -> None:
         state.mkdir(exist_ok=True)
         self.state = state
         listed = state / "programs.json"
@@ -38,7 +38,7 @@ class Farm:
         self.out = state / "out"
         with self.out.open("wb") as out:
             self.process = subprocess.Popen(
-                [sys.executable, STAND_IN, state, listed], stdout=out, stderr=subprocess.STDOUT
+                [*before, sys.executable, STAND_IN, state, listed], stdout=out, stderr=subprocess.STDOUT
             )
 
     @property
@@ -83,8 +83,8 @@ def cmdline(pid: int) -> list[str]:
 def start(tmp_path: Path) -> Iterator[Callable[..., Farm]]:
     farms: list[Farm] = []
 
-    def make(*programs: dict[str, Any], state: str = "state") -> Farm:
-        farms.append(Farm(tmp_path / state, *programs))
+    def make(*programs: dict[str, Any], state: str = "state", before: tuple[str, ...] = ()) -> Farm:
+        farms.append(Farm(tmp_path / state, *programs, before=before))
         return farms[-1]
 
     yield make
@@ -226,3 +226,27 @@ def test_logs_are_kept_through_restarts_and_turned_at_the_start(start: Callable[
     start(program("talks", ["sh", "-c", "echo new; exec sleep 1000"]))
     until(lambda: log.read_text() == "new\n")
     assert log.with_suffix(".log.1").read_text() == "hello\nhello\n"
+
+
+def test_a_disk_that_takes_nothing_does_not_end_the_farm(start: Callable[..., Farm], tmp_path: Path) -> None:
+    (tmp_path / "state" / "pids.part").mkdir(parents=True)  # where pids.json would be written
+    (tmp_path / "state" / "logs" / "mute.log").mkdir(parents=True)
+    ran = tmp_path / "ran"
+    farm = start(program("mute"), program("runs", ["sh", "-c", f"echo x >> {ran}; sleep 0.1"]))
+    until(lambda: ran.exists() and len(ran.read_text()) >= 6)
+    assert "pids.json cannot be written" in farm.said
+    assert "mute cannot be started" in farm.said
+    farm.process.send_signal(signal.SIGTERM)
+    assert farm.process.wait(15) == 0
+
+
+def test_hanging_up_stops_it_unless_it_was_told_to_ignore_that(start: Callable[..., Farm]) -> None:
+    farm, deaf = start(program("one")), start(program("one"), state="deaf", before=("nohup",))
+    pids = farm.up()["one"], deaf.up()["one"]
+    for one in (farm, deaf):
+        one.process.send_signal(signal.SIGHUP)
+    assert farm.process.wait(15) == 0
+    assert not alive(pids[0])
+    time.sleep(0.5)
+    assert deaf.process.poll() is None
+    assert alive(pids[1])
