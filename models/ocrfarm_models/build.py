@@ -11,10 +11,11 @@ from pathlib import Path
 
 import onnx
 
-from ocrfarm_models import graph, registry
+from ocrfarm_models import calibration, registry
 from ocrfarm_shared.errors import ModelUnavailable
 
 Tell = Callable[[str], None]
+Advance = Callable[[float], None]
 
 
 def is_built(model_id: str) -> bool:
@@ -26,10 +27,17 @@ def is_built(model_id: str) -> bool:
     return True
 
 
-def build(model_ids: Iterable[str], *, force: bool = False, tell: Tell = lambda _: None) -> list[str]:
+def build(
+    model_ids: Iterable[str],
+    *,
+    force: bool = False,
+    tell: Tell = lambda _: None,
+    advance: Advance = lambda _: None,
+) -> list[str]:
     """Make those of these models that are not made yet (all that have a recipe, with `force`); returns their ids.
 
-    Safe to call from many processes at once: one builds, the others wait and find it done. Raises ModelUnavailable.
+    `tell` hears what is being made, `advance` the share of it that is done, 0..1. Safe to call from many processes at
+    once: one builds, the others wait and find it done. Raises ModelUnavailable.
     """
     made = []
     for model_id in model_ids:
@@ -39,21 +47,20 @@ def build(model_ids: Iterable[str], *, force: bool = False, tell: Tell = lambda 
         with _alone(registry.built_path(entry)):
             if is_built(model_id) and not force:
                 continue
-            _make(entry, tell)
+            _make(entry, tell, advance)
             made.append(model_id)
     return made
 
 
-def _make(entry: registry.Row, tell: Tell) -> None:
+def _make(entry: registry.Row, tell: Tell, advance: Advance) -> None:
     source = onnx.load(registry.source_path(entry))
     match entry.recipe:
         case "reduce":
             tell(f"{entry.id}: reducing its output inside the graph")
-            model = graph.reduce_output(graph.upgrade(source))
+            model = calibration.prepared(entry, source)
         case "int8":
-            from ocrfarm_models.quantize import quantize_static
-
-            model = quantize_static(entry, source, tell)
+            tell(f"{entry.id}: quantising to 8 bits")
+            model = calibration.static_int8(entry, source, advance)
         case unknown:
             raise ModelUnavailable(f"{entry.id} names a recipe that this release does not know: {unknown!r}.")
     path = registry.built_path(entry)
@@ -61,7 +68,7 @@ def _make(entry: registry.Row, tell: Tell) -> None:
     onnx.save(model, temporary)
     digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
     temporary.replace(path)
-    # The stamp comes last: a model without one was not finished.
+    # The stamp comes last: a model without one was not finished, and one that was torn by a crash has another hash.
     registry.stamp_path(path).write_text(json.dumps({"sha256": digest, "version": entry.version}), "utf8")
 
 

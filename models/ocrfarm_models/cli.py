@@ -25,6 +25,7 @@ def list_models() -> None:
     from ocrfarm_shared.profiles import profiles
 
     table = Table("model", "kind", "version", "licence", "profiles", "ready")
+    table.columns[0].overflow = table.columns[2].overflow = "fold"
     for entry in registry.rows().values():
         users = ", ".join(p.name for p in profiles().values() if entry.id in p.models)
         table.add_row(entry.id, entry.kind, entry.version, entry.licence, users, "yes" if is_built(entry.id) else "no")
@@ -38,20 +39,46 @@ def build(
 ) -> None:
     """Make the models that have a recipe (INT8, reduced output) into the state folder, once."""
     from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     from ocrfarm_models import build as building
     from ocrfarm_shared.errors import ModelUnavailable
     from ocrfarm_shared.profiles import profiles
 
     wanted = names or list(dict.fromkeys(m for p in profiles().values() for m in p.models))
-    console = Console(stderr=True)
+    columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
     try:
-        with console.status("looking") as status:
-            made = building.build(wanted, force=force, tell=status.update)
+        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+            task = progress.add_task("looking", total=None)
+            made = building.build(
+                wanted,
+                force=force,
+                tell=lambda what: progress.update(task, description=what, total=None),
+                advance=lambda share: progress.update(task, completed=share, total=1.0),
+            )
     except ModelUnavailable as err:
-        typer.echo(f"ocrfarm models: {err}", err=True)
-        raise typer.Exit(1) from None
+        raise _refuse(err) from None
     typer.echo(f"made: {', '.join(made)}" if made else "all there already")
+
+
+@models.command()
+def verify(
+    names: Annotated[list[str] | None, typer.Argument(help="Models; left out: all of the registry.")] = None,
+) -> None:
+    """Check that every model's file is there and is the one that the registry (or its build) names. Exit 1 if one is not."""
+    from ocrfarm_models import registry
+    from ocrfarm_shared.errors import ModelUnavailable
+
+    wrong = 0
+    for name in names or registry.rows():
+        try:
+            spec = registry.resolve(name)
+        except ModelUnavailable as err:
+            wrong += 1
+            typer.echo(f"{name}: {err}", err=True)
+        else:
+            typer.echo(f"{name}: {spec.version}, sha-256 {spec.sha256[:16]}")
+    raise typer.Exit(1 if wrong else 0)
 
 
 @models.command()
@@ -63,5 +90,9 @@ def path(name: Annotated[str, typer.Argument(help="A model's id.")]) -> None:
     try:
         typer.echo(registry.resolve(name).path)
     except ModelUnavailable as err:
-        typer.echo(f"ocrfarm models: {err}", err=True)
-        raise typer.Exit(1) from None
+        raise _refuse(err) from None
+
+
+def _refuse(err: Exception) -> typer.Exit:
+    typer.echo(f"ocrfarm models: {err}", err=True)
+    return typer.Exit(1)

@@ -35,6 +35,7 @@ class Row:
     threshold: float = 0.0
     recipe: str = ""
     revision: int = 1
+    keep: tuple[str, ...] = ()
     figures: dict[str, float] = field(default_factory=dict, hash=False)
 
     @property
@@ -56,6 +57,7 @@ def _row(name: str, raw: dict[str, dict[str, Any]]) -> Row:
     fields = dict(raw[name])
     if base := fields.pop("base", None):
         fields = {k: v for k, v in raw[base].items() if k not in ("recipe", "revision", "figures")} | fields
+    fields["keep"] = tuple(fields.get("keep", ()))
     fields["input"] = InputRule(**fields["input"])
     fields["detector"] = DetectorRule(**fields.get("detector", {}))
     fields["doubt"] = DoubtRule(**fields.get("doubt", {}))

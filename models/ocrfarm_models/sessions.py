@@ -6,6 +6,7 @@ a farm grows by processes, and spinning threads would take the cores that other 
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,8 @@ _ERROR = 3  # severity: ONNX Runtime warns of things that its user cannot change
 class Session:
     """An open model. Not safe to share over a fork: open it in the process that uses it."""
 
-    def __init__(self, path: Path, *, threads: int = 1, arena: bool = False) -> None:
-        """Raises ModelUnavailable where ONNX Runtime cannot open the file."""
+    def __init__(self, model: Path | bytes, *, threads: int = 1, arena: bool = False) -> None:
+        """Open a file, or a model held in memory. Raises ModelUnavailable where ONNX Runtime cannot open it."""
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -35,11 +36,12 @@ class Session:
         options.add_session_config_entry("session.inter_op.allow_spinning", "0")
         try:
             self._session: ort.InferenceSession | None = ort.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
+                str(model) if isinstance(model, Path) else model, options, providers=["CPUExecutionProvider"]
             )
         except Exception as err:  # ONNX Runtime raises a class of its own for each status
+            name = model.name if isinstance(model, Path) else "The model"
             raise ModelUnavailable(
-                f"{path.name} cannot be opened ({type(err).__name__}); run `ocrfarm models build --force` on this node."
+                f"{name} cannot be opened ({type(err).__name__}); run `ocrfarm models build --force` on this node."
             ) from err
         self.input_name: str = self._session.get_inputs()[0].name
         self.output_names: tuple[str, ...] = tuple(o.name for o in self._session.get_outputs())
@@ -58,3 +60,24 @@ class Session:
     def close(self) -> None:
         """Release the model's memory; the session cannot be used afterwards."""
         self._session = None
+
+
+def simplified(model: bytes) -> bytes:
+    """The model with constants folded, batch norms and biases taken into the convolutions, and GELU and layer norm fused.
+
+    What it becomes is the same on every machine: nothing in it hangs on the processor. Convolutions stay apart from the
+    activations behind them, because quantising looks for them as they are.
+    """
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.log_severity_level = _ERROR
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "simplified.onnx"
+        options.optimized_model_filepath = str(target)
+        ort.InferenceSession(
+            model,
+            options,
+            providers=["CPUExecutionProvider"],
+            disabled_optimizers=["ConvActivationFusion", "ConvAddActivationFusion", "MatmulTransposeFusion"],
+        )
+        return target.read_bytes()
