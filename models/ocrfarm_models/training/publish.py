@@ -62,11 +62,14 @@ def card(
     """Return the model card."""
     meta = {p.key: p.value for p in onnx.load(file).metadata_props}
     characters, trained = json.loads(meta["charset"]), json.loads(meta["trained"])
+    backtick = " and the backtick" if "`" in characters else ""
+    shown = "`" + "".join(characters).replace("`", "").replace("|", "\\|") + "`" + backtick
     variants = ""
     quantised = sorted(run.glob("*-quantised.json"))
     if quantised:
         variants = (
-            "\n## Variants\n\nOn the validation samples; milliseconds a line of 640 columns, batch 8, one thread.\n\n"
+            "\n## Variants\n\nOn the validation samples; milliseconds a line of 640 columns, batch 8, one thread,\n"
+        variants += "with other work on the machine: to be compared within this table only.\n\n"
         )
         variants += "| variant | exact | char | lost | ms | MB |\n|---|---|---|---|---|---|\n"
         for variant, v in json.loads(quantised[0].read_text("utf8")).items():
@@ -83,7 +86,7 @@ def card(
 | trained on | {trained["samples"]:,} samples, {trained["steps"]:,} steps of the main process, seed {trained["seed"]} |
 | input | `x` float32 N x 1 x 32 x W grey, (value / 255 - 0.5) / 0.5, W a multiple of 16, padded right with 0.0 |
 | outputs | `index` int64 N x T, `confidence` float32 N x T, T = W / 4, blank 0 |
-| characters | {len(characters)}: `{"".join(characters).replace("`", "")}` and the backtick |
+| characters | {len(characters)}: {shown} |
 
 ## Figures
 
