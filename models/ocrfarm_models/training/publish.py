@@ -69,8 +69,8 @@ def card(
     if quantised:
         variants = (
             "\n## Variants\n\nOn the validation samples; milliseconds a line of 640 columns, batch 8, one thread,\n"
-        variants += "with other work on the machine: to be compared within this table only.\n\n"
         )
+        variants += "with other work on the machine: to be compared within this table only.\n\n"
         variants += "| variant | exact | char | lost | ms | MB |\n|---|---|---|---|---|---|\n"
         for variant, v in json.loads(quantised[0].read_text("utf8")).items():
             accuracy = f"{v['exact']:.4f} | {v['char']:.4f} | {v['lost']:+.4f}"
