@@ -8,6 +8,7 @@ from ocrfarm_models.classifier import DirectionClassifier
 from ocrfarm_models.detector import Detector
 from ocrfarm_models.recognizer import Recognizer
 from ocrfarm_models.registry import resolve
+from ocrfarm_models.sessions import hold_memory, release_memory
 from ocrfarm_shared.profiles import Profile
 
 
@@ -24,6 +25,7 @@ class Engines:
     @classmethod
     def load(cls, profile: Profile, *, threads: int = 1) -> Engines:
         """Open and warm the profile's models. Raises ModelUnavailable with a sentence that says what to do."""
+        hold_memory()
         return cls(
             profile=profile.name,
             detector=Detector.open(resolve(profile.detector), threads=threads),
@@ -33,6 +35,10 @@ class Engines:
             else None,
             models=profile.models,
         )
+
+    def rest(self) -> None:
+        """Between two pages: give the memory that the last one took back to the system."""
+        release_memory()
 
     def close(self) -> None:
         """Release the sessions' memory."""

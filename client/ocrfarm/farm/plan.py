@@ -12,7 +12,7 @@ from ocrfarm.farm import CannotStart
 from ocrfarm.farm.children import Program
 from ocrfarm.farm.embedded_redis import EmbeddedRedis, find_server
 from ocrfarm.farm.ports import claim, is_loopback, listen, port_of
-from ocrfarm_shared.settings import Settings, read_settings
+from ocrfarm_shared.settings import WORKER_START, Settings, read_settings
 
 LOOPBACK = "127.0.0.1"
 # Workers first: they hand back what they hold while the rest still answers. Redis last: everybody writes to it.
@@ -87,7 +87,7 @@ def _programs(
     anonymous = ["--allow-anonymous"] if allow_anonymous else []
     yield Program("api", ours("api", f"--fd={door.fileno()}", *anonymous), env, grace_s=GRACE_S, sockets=[door])
     yield Program("dispatcher", ours("dispatcher"), env, grace_s=GRACE_S)
-    yield Program("worker", ours("worker"), env, prepare=ours("models", "build"), grace_s=WORKER_GRACE_S)
+    yield Program("worker", ours("worker"), WORKER_START | env, prepare=ours("models", "build"), grace_s=WORKER_GRACE_S)
     if settings.flower:
         yield Program("flower", _flower(settings), env, grace_s=GRACE_S)
 

@@ -38,11 +38,11 @@ north avenue station exit open closed parking restaurant coffee fresh daily spec
 caution wet floor private property no entry letter dear sir madam yours faithfully further to our telephone conversation
 research results figure table page section chapter temperature pressure water weather morning evening children house river
 mountain quick brown fox jumps over lazy dog sphinx black quartz judge my vow""")
-SIMPLE = words_of("""中华人民共和国 有限公司 北京市海淀区 发票号码 合计金额 日期 签名 地址 电话 欢迎光临 请勿吸烟 小心地滑 今日特价 图书馆开放时间
-学习使我们进步 春风又绿江南岸 明月何时照我还 数量单价 银行账户 身份证号码 安全出口 停车场 医院挂号处 火车站 机场快线 新鲜水果
+SIMPLE = words_of("""中华人民共和国 有限公司 北京市海淀区 发票号码 合计金额 日期 签名 地址 电话 欢迎光临 请勿吸烟 小心地滑 今日特价
+图书馆开放时间 学习使我们进步 春风又绿江南岸 明月何时照我还 数量单价 银行账户 身份证号码 安全出口 停车场 医院挂号处 火车站 机场快线 新鲜水果
 我们在这里等你 他们已经回家了 关于加强管理的通知 第一章总则 技术规范 产品质量检验合格证""")
-TRADITIONAL = words_of("""臺灣大學圖書館 歡迎光臨 請勿吸菸 統一發票 總計金額 營業時間 聯絡電話 國立故宮博物院 捷運車站 醫療費用收據 學習與發展
-關於本條例之規定 傳統市場 龍鳳呈祥 萬事如意 經濟部國際貿易局 書法藝術展覽 請按鈴 憑證 寫作業 聽說讀寫 觀察""")
+TRADITIONAL = words_of("""臺灣大學圖書館 歡迎光臨 請勿吸菸 統一發票 總計金額 營業時間 聯絡電話 國立故宮博物院 捷運車站
+醫療費用收據 學習與發展 關於本條例之規定 傳統市場 龍鳳呈祥 萬事如意 經濟部國際貿易局 書法藝術展覽 請按鈴 憑證 寫作業 聽說讀寫 觀察""")
 
 
 def text(rng: random.Random, kind: str) -> str:
