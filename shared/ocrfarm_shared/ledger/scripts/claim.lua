@@ -2,11 +2,14 @@
 local unit = A.unit
 local uk = key('unit', unit)
 local u = get(uk)
-if not u then return reply({refused = 'gone'}) end
-local run = get(key('run', u.run))
+local run = u and get(key('run', u.run))
 if not open_run(run) then
-  if run then call('ZREM', key('published', run.profile), unit) end
+  -- Nobody wants it any more. Its place among the published goes to the next unit now and not at the sweep's; the run may have been
+  -- deleted, and its profile with it, so it is looked for in each.
   call('DEL', uk)
+  for _, profile in ipairs(call('SMEMBERS', key('profiles'))) do
+    if call('ZREM', key('published', profile), unit) == 1 then hand_out(profile) end
+  end
   return reply({refused = 'gone'})
 end
 if u.state == 'running' then return reply({refused = 'foreign'}) end

@@ -9,6 +9,9 @@ if job.gone ~= '1' then forget_result(A.id, job) end
 call('ZREM', key('expiry'), A.id)
 call('ZREM', key('jobs', job.tenant), A.id)
 if given(job.tag) then call('ZREM', key('tag', job.tenant, job.tag), A.id) end
-if given(job.idempotency) then call('DEL', key('idem', job.tenant, job.idempotency)) end
+if given(job.idempotency) then
+  local known = key('idem', job.tenant, job.idempotency)
+  if call('HGET', known, 'job') == A.id then call('DEL', known) end  -- it may name a later job by now
+end
 call('DEL', key('job', A.id))
 return reply({outcome = 'deleted'})

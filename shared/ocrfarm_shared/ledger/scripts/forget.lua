@@ -2,10 +2,15 @@
 -- A job lets go of its result and its upload; what no other job holds is removed.
 local function forget_result(id, job)
   local run_id = job.run
-  call('SREM', key('run', run_id, 'f'), id)
+  local followers = key('run', run_id, 'f')
+  call('SREM', followers, id)
+  -- One that still holds the result is enough: a look at all of them, for each of them, would stop Redis for seconds.
   local others = false
-  for _, other in ipairs(call('SMEMBERS', key('run', run_id, 'f'))) do
-    if call('HEXISTS', key('job', other), 'gone') == 0 and call('EXISTS', key('job', other)) == 1 then others = true break end
+  while not others do
+    local other = call('SRANDMEMBER', followers)
+    if not other then break end
+    others = call('EXISTS', key('job', other)) == 1 and call('HEXISTS', key('job', other), 'gone') == 0
+    if not others then call('SREM', followers, other) end
   end
   local run = get(key('run', run_id))
   if not others and run and not open_run(run) then

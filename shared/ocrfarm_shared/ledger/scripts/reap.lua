@@ -3,9 +3,20 @@
 local free = {}
 for _, blob in ipairs(A.done) do call('DEL', key('reaping', blob)) end
 
+-- A farm that stood still for longer than its records live has lost them unseen: what only they referred to is free.
+local function wanted(blob)
+  local refs = key('blob', blob)
+  while true do
+    local id = call('SRANDMEMBER', refs)
+    if not id then return false end
+    if call('EXISTS', key('job', id)) == 1 then return true end
+    call('SREM', refs, id)
+  end
+end
+
 local function consider(blob)
   local pinned = call('ZSCORE', key('pins'), blob)
-  if call('EXISTS', key('blob', blob)) == 1 then return true end
+  if wanted(blob) then return true end
   if pinned and tonumber(pinned) >= NOW then return false end
   call('SET', key('reaping', blob), '1', 'EX', 30)
   free[#free + 1] = blob

@@ -60,7 +60,15 @@ for _, id in ipairs(call('ZRANGEBYSCORE', key('expiry'), '-inf', stamp(NOW), 'LI
   local job = get(key('job', id))
   if job then
     forget_result(id, job)
-    call('HSET', key('job', id), 'gone', '1')
+    -- For the days that it goes on answering 410 the record is kept small: written anew, without its long texts.
+    job.gone, job.submission, job.blob = '1', '{}', ''
+    local flat = {}
+    for name, value in pairs(job) do
+      flat[#flat + 1] = name
+      flat[#flat + 1] = value
+    end
+    call('DEL', key('job', id))
+    call('HSET', key('job', id), unpack(flat))
     call('EXPIRE', key('job', id), math.ceil(tonumber(job.record_ttl)))
     done.expired = done.expired + 1
   end
