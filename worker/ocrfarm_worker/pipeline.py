@@ -19,6 +19,7 @@ from ocrfarm_worker.crop import Crop, rectify, whole
 from ocrfarm_worker.detect import find_lines
 from ocrfarm_worker.language import guess_language
 from ocrfarm_worker.load import LoadedPage
+from ocrfarm_worker.memory import give_back
 from ocrfarm_worker.order import reading_order
 from ocrfarm_worker.preprocess import is_line, prepare
 from ocrfarm_worker.recognize import Reading, face, read, read_whole, to_line
@@ -61,6 +62,7 @@ def read_page(
             readings = None
     if readings is None:
         readings, rotation = _read_lines(loaded, options, engines, watch)
+    give_back()
     lines = [
         to_line(r) for r in readings if r.text.text.strip() and r.text.confidence >= options.options.min_confidence
     ]

@@ -1,0 +1,28 @@
+"""Memory goes back to the system between pages."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+SCRIPT = """
+import psutil
+from ocrfarm_worker.memory import give_back
+
+process = psutil.Process()
+give_back()
+before = process.memory_info().rss
+# A heap full of holes: every second block stays.
+blocks = [bytearray(200_000) for _ in range(2000)]
+kept = blocks[::2]
+full = process.memory_info().rss
+del blocks
+give_back()
+after = process.memory_info().rss
+assert full - before > 350e6, full - before
+assert after - before < 250e6, after - before
+"""
+
+
+def test_freed_memory_is_given_back() -> None:
+    subprocess.run([sys.executable, "-c", SCRIPT], check=True, timeout=60)
