@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import binascii
 import json
+import re
 from typing import Any
 
 from ocrfarm_api.spool import Spool
@@ -17,6 +18,7 @@ MAX_OTHER_BYTES = 64 * 1024
 MEMBER = b'"base64"'
 
 _DROPPED = b"\t\r\n"
+_ESCAPE = re.compile(rb"\\(?:(/)|[nrt])")  # JSON's ways of writing letters and line breaks of base64
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _BAD_BASE64 = "`base64` is not base64 (RFC 4648, section 4 or 5)."
 
@@ -117,16 +119,20 @@ class JsonBody:
             elif letter not in (b"n", b"r", b"t"):
                 raise BadOption(_BAD_BASE64)
             return at + 1
-        quote, slash = data.find(b'"', at), data.find(b"\\", at)
-        end = min(x for x in (quote, slash, len(data)) if x >= 0)
-        self._document.feed(data[at:end])
-        if end == slash:
-            self._backslash = True
-            return end + 1
-        if end == quote:
-            self._reading_document = False
-            return end  # the quote itself is the other text's again
-        return end
+        end = data.find(b'"', at)  # an escaped quote is no base64 either
+        if end < 0:
+            end = len(data)
+        text = data[at:end]
+        if b"\\" in text:
+            if end == len(data) and text.endswith(b"\\"):
+                self._backslash = True  # what it escapes comes with the next piece
+                text = text[:-1]
+            text = _ESCAPE.sub(rb"\1", text)
+            if b"\\" in text:
+                raise BadOption(_BAD_BASE64)
+        self._document.feed(text)
+        self._reading_document = end == len(data)
+        return end  # the closing quote itself is the other text's again
 
     def _feed_other(self, data: bytes, at: int) -> int:
         for i in range(at, len(data)):

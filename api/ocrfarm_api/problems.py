@@ -46,7 +46,7 @@ def problem(
     body = Problem(
         title=error.title,
         status=error.status,
-        detail=str(error),
+        detail=str(error).encode("utf8", "replace").decode(),  # half a surrogate pair, out of a JSON escape, is no text
         code=error.code,
         retryable=error.retryable,
         instance=instance,

@@ -34,7 +34,7 @@ from ocrfarm_shared.ledger.records import JobRecord
 log = logging.getLogger(__name__)
 router = APIRouter(tags=["jobs"])
 
-_CURSOR = re.compile(r"^\d{1,20}(\.\d{1,20})?$")
+_CURSOR = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?")
 
 
 @router.post(
@@ -107,7 +107,7 @@ async def list_jobs(
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> Response:
     """Jobs, newest first. An answer may be short or empty and still carry a `cursor`: go on from it."""
-    if cursor is not None and not _CURSOR.match(cursor):
+    if cursor is not None and not _CURSOR.fullmatch(cursor):
         raise BadOption("`cursor` must be what the former answer gave.")
     listing = await farm.ledger(calls.list_jobs(tenant, state=state, tag=tag or None, cursor=cursor, limit=limit))
     records = await farm.ledger(calls.view(tenant, listing.ids, position=False)) if listing.ids else []

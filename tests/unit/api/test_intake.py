@@ -6,6 +6,7 @@ import asyncio
 import base64
 import hashlib
 import json
+import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -266,6 +267,29 @@ def test_too_large_is_said_before_anything_is_read(desk: Desk) -> None:
 
     with pytest.raises(TooLarge):
         desk(Never(), "image/png", length=LIMIT + 1)
+
+
+def test_a_boundary_too_long_is_refused(desk: Desk) -> None:
+    with pytest.raises(BadOption, match="boundary"):
+        desk([b"--x"], f"multipart/form-data; boundary={'x' * 5000}")
+
+
+def test_base64_all_of_escapes_does_not_hold_up_the_others(desk: Desk) -> None:
+    document = png(b"\xff" * 150_000)
+    text = base64.b64encode(document).replace(b"/", rb"\/\n")
+    assert len(text) > 700_000
+    started = time.monotonic()
+    got = desk([b'{"base64":"' + text + b'"}'], "application/json", limit=1_000_000)
+    assert got.data == document
+    assert time.monotonic() - started < 2  # 20 ms; ten seconds where each escape is looked for to the end
+
+
+@pytest.mark.parametrize("end", [rb"\u0041", rb"\\n", rb"\\/", b"\\\\", rb"\b"])
+def test_escapes_that_are_no_base64(desk: Desk, end: bytes) -> None:
+    whole = b'{"base64":"AAAA' + end + b'"}'
+    for cut in range(14, len(whole)):
+        with pytest.raises(BadOption):
+            desk([whole[:cut], whole[cut:]], "application/json")
 
 
 def test_exactly_the_limit_is_taken(desk: Desk) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import socket
 import threading
 import time
@@ -154,6 +155,19 @@ def test_bad_requests_have_their_codes(gateway: Gateway) -> None:
     assert set(refused.headers["allow"].split(", ")) <= {"GET", "POST"}
     assert code(gateway.http.get("/v1/jobs?state=done")) == (422, "bad_option")
     assert code(gateway.http.get("/v1/jobs?cursor=-inf")) == (422, "bad_option")
+
+
+@pytest.mark.parametrize("cursor", ["1\n", "١", "1." + "1" * 21, "(1", "inf", "1e3"])
+def test_a_cursor_that_nobody_gave_is_refused(gateway: Gateway, cursor: str) -> None:
+    answer = gateway.http.get("/v1/jobs", params={"cursor": cursor})
+    assert (answer.status_code, answer.json()["code"]) == (422, "bad_option")
+
+
+def test_half_a_surrogate_pair_is_refused_in_words(gateway: Gateway) -> None:
+    for member in (r'"\ud800": 1', r'"tag": "\ud800"', r'"profile": "\ud800"', r'"options": {"\ud800": 1}'):
+        body = json.dumps(as_json(png()))[:-1] + f", {member}}}"
+        answer = gateway.http.post("/v1/jobs", content=body, headers={"Content-Type": "application/json"})
+        assert (answer.status_code, answer.json()["status"]) == (422, 422)
 
 
 def test_idempotency_key(gateway: Gateway) -> None:

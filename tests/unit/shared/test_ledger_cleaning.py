@@ -114,9 +114,12 @@ def test_a_record_that_answers_410_is_kept_small(bench: Bench) -> None:
     whole = bench.ledger.redis.memory_usage(bench.key("job", job))
     bench.expire(job)
     small = bench.ledger.redis.memory_usage(bench.key("job", job))
-    assert whole is not None and small is not None and small < whole / 2
+    assert whole is not None
+    assert small is not None
+    assert small < whole / 2
     record = bench.ledger(calls.view(TENANT, [job]))[0]
-    assert record.gone and record.view.filename == "a page that was scanned.png"
+    assert record.gone
+    assert record.view.filename == "a page that was scanned.png"
     assert 0 < bench.ledger.redis.ttl(bench.key("job", job)) <= bench.settings.record_ttl_s
 
 
