@@ -29,7 +29,7 @@ def free_port() -> int:
 class RunningFarm:
     """`ocrfarm up` with settings of its own. Built models are shared by all farms of this checkout, so they are built once."""
 
-    def __init__(self, state: Path, *, workers: int = 2, **settings: Any) -> None:
+    def __init__(self, state: Path, *, workers: int = 2, python_path: Path | None = None, **settings: Any) -> None:
         self.state = state
         self.port = free_port()
         self.log = state / "up.log"
@@ -40,6 +40,8 @@ class RunningFarm:
         }  # fmt: skip
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith("OCRFARM_")}
         self.environment |= {f"OCRFARM_{k.upper()}": str(v) for k, v in chosen.items()}
+        if python_path:
+            self.environment["PYTHONPATH"] = str(python_path)
         self.process: subprocess.Popen[bytes] | None = None
         self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=90, trust_env=False)
 
