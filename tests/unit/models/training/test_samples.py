@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("cv2")
 np = pytest.importorskip("numpy")
+pytest.importorskip("fontTools")  # of the extra `train`
 
 from ocrfarm_models.training.config import Augment, load_config  # noqa: E402
 from ocrfarm_models.training.receipts import held_out, teach_case  # noqa: E402
