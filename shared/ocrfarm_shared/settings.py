@@ -77,6 +77,9 @@ class Settings(BaseModel):
     # processes
     max_tasks_per_child: int = Field(500, ge=0, description="0: never recycled.")
     max_memory_per_child_mb: int = Field(1500, ge=0, description="0: no limit.")
+    hard_memory_per_child_mb: int = Field(
+        4000, ge=0, description="What a worker process may take at most while it reads a page; 0: no limit."
+    )
 
     commit: str = Field("", description="Of the release that runs; images set it.")
 

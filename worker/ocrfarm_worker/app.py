@@ -6,6 +6,7 @@ Celery imports this module in the pool's parent. Engines (ONNX Runtime sessions,
 from __future__ import annotations
 
 import logging
+import resource
 from typing import Any
 
 import cv2
@@ -38,8 +39,23 @@ def _keep_logging(**_: Any) -> None:
 
 
 def _child_born(**_: Any) -> None:
+    bound_memory(settings().hard_memory_per_child_mb)
     cv2.setNumThreads(1)  # one page a process: more threads than cores slow a farm many times over
     hands.start(settings())
+
+
+def bound_memory(megabytes: int) -> None:
+    """Let this process take that much and no more (RLIMIT_DATA: its own writable memory, mapped files not counted); 0: no limit.
+
+    A PDF of 4 MB can ask for 5 GB, and the kernel's out-of-memory killer may choose Redis. Over the limit an allocation fails: the page
+    ends as out of memory, or PDFium ends its process and the page as worker lost; the node goes on.
+    """
+    if megabytes:
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        wanted = megabytes * 1024 * 1024
+        resource.setrlimit(
+            resource.RLIMIT_DATA, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard)
+        )
 
 
 def _child_leaves(**_: Any) -> None:

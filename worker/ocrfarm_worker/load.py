@@ -257,13 +257,24 @@ def _flatten(rgba: Pixels) -> Pixels:
     colour = _to_bgr(rgba, cv2.COLOR_RGBA2BGR)
     if int(alpha.min()) == 255:
         return colour
-    weight = alpha.astype(np.float32) / 255
-    cover = float(weight.mean())
-    grey = cv2.cvtColor(colour, cv2.COLOR_BGR2GRAY)
-    light = cover > 0 and float((grey * weight).mean()) / cover > 160
+    cover = float(alpha.mean(dtype=np.float64)) / 255
+    brightness = 0.0
+    for rows in _strips(rgba):
+        grey = cv2.cvtColor(colour[rows], cv2.COLOR_BGR2GRAY)
+        brightness += float((grey.astype(np.float32) * alpha[rows]).sum(dtype=np.float64)) / 255
+    light = cover > 0 and brightness / alpha.size / cover > 160
     ground = np.float32(0 if light and cover < 0.5 else 255)
-    out = colour * weight[:, :, None] + ground * (1 - weight[:, :, None])
-    return (out + np.float32(0.5)).astype(np.uint8)
+    for rows in _strips(rgba):
+        weight = alpha[rows, :, None].astype(np.float32) / 255
+        colour[rows] = colour[rows] * weight + ground * (1 - weight) + np.float32(0.5)
+    return colour
+
+
+def _strips(image: Pixels) -> Iterator[slice]:
+    """Rows by about a million pixels: in floating point a whole page of 80 million takes gigabytes."""
+    step = max(1, 1_000_000 // max(1, image.shape[1]))
+    for top in range(0, image.shape[0], step):
+        yield slice(top, top + step)
 
 
 # ---------------------------------------------------------------------------------------------------- PDF

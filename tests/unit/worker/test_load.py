@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 from PIL import Image
 
 from ocrfarm_shared.errors import EmptyFile, Encrypted, NoSuchPage, TooManyPages, TooManyPixels, Unreadable
-from ocrfarm_worker.load import Limits, choose_pages, load_page, plan
+from ocrfarm_worker.load import Limits, _flatten, choose_pages, load_page, plan
 
 LIMITS = Limits(max_pages=20, max_pixels=4_000_000)
 WIDTH, HEIGHT = 61, 37
@@ -108,6 +109,25 @@ def test_light_letters_on_nothing_stay_legible() -> None:
     rgba[10:20, 10:40] = (250, 250, 250, 255)
     page = load(encoded(Image.fromarray(rgba, "RGBA"), "PNG"))
     assert int(page[15, 20, 0]) - int(page[0, 0, 0]) > 200
+
+
+def test_a_see_through_page_is_flattened_in_strips_without_a_seam() -> None:
+    rng = np.random.default_rng(3)
+    rgba = rng.integers(0, 256, (1500, 1000, 4), dtype=np.uint8)
+    weight = rgba[:, :, 3:].astype(np.float64) / 255
+    wanted = rgba[:, :, 2::-1] * weight + 255 * (1 - weight)
+    got = load(encoded(Image.fromarray(rgba), "PNG")).astype(np.float64)
+    assert float(np.abs(got - wanted).max()) <= 0.51
+
+
+def test_a_large_see_through_page_takes_little_beside_its_pixels() -> None:
+    page = np.full((4000, 4000, 4), 128, np.uint8)
+    tracemalloc.start()
+    try:
+        _flatten(page)
+        assert tracemalloc.get_traced_memory()[1] < 6 * 4000 * 4000  # 48 MB are the answer; float copies took 450
+    finally:
+        tracemalloc.stop()
 
 
 def test_see_through_palette() -> None:
