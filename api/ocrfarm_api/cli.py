@@ -52,6 +52,7 @@ def api(
     import uvicorn
 
     from ocrfarm_api.main import create_app
+    from ocrfarm_api.wire import BoundedHead
 
     gateway = create_app(conf)
     listening = socket.socket(fileno=fd) if fd is not None else _listen(conf)
@@ -65,7 +66,7 @@ def api(
         uvicorn.Config(
             gateway,
             loop="uvloop",
-            http="httptools",
+            http=BoundedHead,
             ws="none",
             access_log=False,
             proxy_headers=False,  # nobody may name another address for himself

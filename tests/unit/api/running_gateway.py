@@ -15,6 +15,7 @@ import httpx
 import uvicorn
 
 from ocrfarm_api.main import create_app
+from ocrfarm_api.wire import BoundedHead
 from ocrfarm_shared.contracts import Line, Page
 from ocrfarm_shared.errors import OcrFarmError
 from ocrfarm_shared.ledger import Ledger, calls
@@ -40,7 +41,7 @@ class Gateway:
         self.url = f"http://127.0.0.1:{self.port}"
         self.app = create_app(settings)
         self.server = uvicorn.Server(
-            uvicorn.Config(self.app, loop="uvloop", http="httptools", ws="none", log_config=None, access_log=False)
+            uvicorn.Config(self.app, loop="uvloop", http=BoundedHead, ws="none", log_config=None, access_log=False)
         )
         self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.listening]})
         self.http = httpx.Client(base_url=self.url, timeout=30, trust_env=False)
