@@ -64,7 +64,8 @@ def read(
     options = options.model_copy(update={"options": options.options.model_copy(update={"dpi": settings().dpi})})
 
     failed = False
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         engines = _engines(options.profile, progress)
         for file in files:
             task = progress.add_task(file.name, total=None)

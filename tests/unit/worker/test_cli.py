@@ -1,0 +1,55 @@
+"""`ocrfarm read`, as a person calls it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from ocrfarm_models.engines import Engines
+
+SAMPLES = Path(__file__).parents[3] / "samples"
+
+
+def ocrfarm(*words: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "ocrfarm", *map(str, words)], capture_output=True, text=True, timeout=240, check=False
+    )
+
+
+def test_good_and_bad_files(tmp_path: Path, engines: Engines) -> None:
+    cut, empty, missing = tmp_path / "cut.jpg", tmp_path / "empty.png", tmp_path / "missing.pdf"
+    cut.write_bytes((SAMPLES / "receipt.jpg").read_bytes()[:20_000])
+    empty.write_bytes(b"")
+    done = ocrfarm("read", cut, empty, SAMPLES / "minutes.tiff", missing, "--profile", "accurate", "--pages", "2-")
+    assert done.returncode == 1
+    golden = (SAMPLES / "golden" / "minutes.tiff.txt").read_text("utf8").rstrip("\n").split("\f")[1]
+    assert done.stdout == f"--- {SAMPLES / 'minutes.tiff'}\n{golden}\n"
+    complaints = done.stderr.splitlines()
+    assert [line.partition(":")[0] for line in complaints] == [str(cut), str(empty), str(missing)]
+    assert "cut short" in complaints[0]
+    assert "0 bytes" in complaints[1]
+    assert "No such file" in complaints[2]
+
+
+def test_json_holds_what_the_farm_would_answer(engines: Engines) -> None:
+    done = ocrfarm("read", SAMPLES / "minutes.tiff", "--profile", "accurate", "--format", "json", "--pages", "1")
+    assert (done.returncode, done.stderr) == (0, "")
+    document = json.loads(done.stdout)
+    assert document["page_count"] == 2
+    (page,) = document["pages"]
+    assert page["number"] == 1
+    assert page["lines"][0]["text"] == "Society for Lost Umbrellas"
+    assert len(page["lines"][0]["words"]) == 4
+    assert document["models"] == ["ppocrv6-rec"]
+
+
+def test_a_wrong_choice_is_one_sentence() -> None:
+    profile = ocrfarm("read", SAMPLES / "receipt.jpg", "--profile", "nonesuch")
+    assert profile.returncode == 1
+    assert "nonesuch" in profile.stderr
+    assert "Traceback" not in profile.stderr
+    pages = ocrfarm("read", SAMPLES / "receipt.jpg", "--pages", "two")
+    assert pages.returncode == 2
+    assert "pages" in pages.stderr
