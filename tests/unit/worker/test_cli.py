@@ -22,10 +22,10 @@ def test_good_and_bad_files(tmp_path: Path, engines: Engines) -> None:
     cut, empty, missing = tmp_path / "cut.jpg", tmp_path / "empty.png", tmp_path / "missing.pdf"
     cut.write_bytes((SAMPLES / "receipt.jpg").read_bytes()[:20_000])
     empty.write_bytes(b"")
-    done = ocrfarm("read", cut, empty, SAMPLES / "minutes.tiff", missing, "--profile", "accurate", "--pages", "2-")
+    done = ocrfarm("read", cut, empty, SAMPLES / "minutes.tiff", missing, "--profile", "accurate")
     assert done.returncode == 1
-    golden = (SAMPLES / "golden" / "minutes.tiff.txt").read_text("utf8").rstrip("\n").split("\f")[1]
-    assert done.stdout == f"--- {SAMPLES / 'minutes.tiff'}\n{golden}\n"
+    golden = (SAMPLES / "golden" / "minutes.tiff.txt").read_text("utf8")
+    assert done.stdout == f"--- {SAMPLES / 'minutes.tiff'}\n{golden}"
     complaints = done.stderr.splitlines()
     assert [line.partition(":")[0] for line in complaints] == [str(cut), str(empty), str(missing)]
     assert "cut short" in complaints[0]
