@@ -19,6 +19,7 @@ LONGEST_DELAY_S = 5.0
 STEADY_S = 30.0  # a child that lived that long starts again with the first delay
 HURRIED_GRACE_S = 1.0
 KILLED_WAIT_S = 5.0
+LAST_WORDS_BYTES = 16 * 1024
 
 
 @dataclass(frozen=True)
@@ -119,9 +120,11 @@ class Child:
                 os.killpg(self.process.pid, signal.SIGKILL)
 
     def last_words(self) -> str:
-        """The last line of its log."""
+        """The last line of its log; of a log that has grown for weeks only the end is read."""
         try:
-            lines = [line for line in self.log.read_text("utf8", "replace").splitlines() if line.strip()]
+            with self.log.open("rb") as log:
+                log.seek(max(0, log.seek(0, os.SEEK_END) - LAST_WORDS_BYTES))
+                lines = [line for line in log.read().decode("utf8", "replace").splitlines() if line.strip()]
         except OSError:
             return ""
         return lines[-1].strip() if lines else ""

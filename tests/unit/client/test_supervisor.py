@@ -15,6 +15,8 @@ from typing import Any
 import psutil
 import pytest
 
+from ocrfarm.farm.children import Child, Program
+
 STAND_IN = Path(__file__).with_name("stand_in_farm.py")
 SLEEP = ["sleep", "1000"]
 
@@ -250,3 +252,13 @@ def test_hanging_up_stops_it_unless_it_was_told_to_ignore_that(start: Callable[.
     time.sleep(0.5)
     assert deaf.process.poll() is None
     assert alive(pids[1])
+
+
+def test_the_last_words_of_a_long_log_are_read_from_its_end(tmp_path: Path) -> None:
+    log = tmp_path / "one.log"
+    with log.open("wb") as file:
+        file.truncate(3_000_000_000)  # takes no room on the disk, and would take 3 GB in memory
+        file.seek(0, os.SEEK_END)
+        file.write(b"\nit said this\n\n")
+    words = Child(Program("one", SLEEP, {}), log).last_words()
+    assert words == "it said this"
