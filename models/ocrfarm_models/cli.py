@@ -46,15 +46,19 @@ def build(
     from ocrfarm_shared.profiles import profiles
 
     wanted = names or list(dict.fromkeys(m for p in profiles().values() for m in p.models))
+    console = Console(stderr=True)
     columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
     try:
-        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
             task = progress.add_task("looking", total=None)
+
+            def tell(what: str) -> None:
+                progress.update(task, description=what, total=None)
+                if not console.is_terminal:
+                    typer.echo(what, err=True)
+
             made = building.build(
-                wanted,
-                force=force,
-                tell=lambda what: progress.update(task, description=what, total=None),
-                advance=lambda share: progress.update(task, completed=share, total=1.0),
+                wanted, force=force, tell=tell, advance=lambda share: progress.update(task, completed=share, total=1.0)
             )
     except ModelUnavailable as err:
         raise _refuse(err) from None

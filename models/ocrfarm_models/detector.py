@@ -16,6 +16,10 @@ from numpy.typing import NDArray
 from ocrfarm_models.sessions import Session
 from ocrfarm_models.spec import DetectorRule, InputRule, ModelSpec
 
+# Paper whose lightest and darkest pixel lie closer than this (of 255 levels) carries no text that anybody could see. The network
+# is not asked: on one even tone it hangs by a hair, and may see one region as large as the page.
+_EVEN = 8
+
 
 @dataclass(frozen=True)
 class Region:
@@ -36,13 +40,15 @@ class Detector:
     def open(cls, spec: ModelSpec, *, threads: int = 1) -> Detector:
         """Open and warm the model. Raises ModelUnavailable."""
         detector = cls(spec, Session(spec.path, threads=threads))
-        detector.detect(np.full((64, 256, 3), 255, np.uint8))
+        detector.detect(np.tile(np.arange(0, 256, 4, dtype=np.uint8)[:, None, None], (1, 256, 3)))
         return detector
 
     def detect(self, image_bgr: NDArray[np.uint8]) -> list[Region]:
         """Regions of text in a uint8 HxWx3 BGR image, in no order. An empty list: nothing is written here."""
         if image_bgr.ndim != 3 or image_bgr.shape[2] != 3 or image_bgr.size == 0 or image_bgr.dtype != np.uint8:
             raise ValueError(f"an image is a non-empty uint8 HxWx3, not {image_bgr.dtype} {image_bgr.shape}")
+        if int(image_bgr.max()) - int(image_bgr.min()) < _EVEN:
+            return []
         size = input_size(image_bgr.shape[0], image_bgr.shape[1], self.spec.detector, self.spec.input)
         (text_map,) = self._session.run(image_tensor(image_bgr, size, self.spec.input))
         return regions(text_map[0, 0], image_bgr.shape[:2], self.spec.detector)

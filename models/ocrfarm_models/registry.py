@@ -133,14 +133,15 @@ def resolve(model_id: str) -> ModelSpec:
 
 
 def _built(entry: Row) -> tuple[Path, str]:
-    path, remedy = built_path(entry), f"run `ocrfarm models build {entry.id}`"
+    path = built_path(entry)
+    first, again = f"run `ocrfarm models build {entry.id}`", f"run `ocrfarm models build {entry.id} --force`"
     try:
         digest = str(json.loads(stamp_path(path).read_text("utf8"))["sha256"])
     except FileNotFoundError:
-        raise ModelUnavailable(f"{entry.id} was not built on this node yet; {remedy}.") from None
+        raise ModelUnavailable(f"{entry.id} was not built on this node yet; {first}.") from None
     except (ValueError, KeyError, TypeError):
-        raise ModelUnavailable(f"The record of how {entry.id} was built is damaged; {remedy} --force.") from None
-    _check(path, digest, entry.id, f"{remedy} --force")
+        raise ModelUnavailable(f"The record of how {entry.id} was built is damaged; {again}.") from None
+    _check(path, digest, entry.id, again)
     return path, digest
 
 
