@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from difflib import SequenceMatcher
 from pathlib import Path
 
 import httpx
@@ -58,16 +59,15 @@ def test_the_samples_are_read_and_the_farm_stops(tmp_path: Path) -> None:
     done = once(tmp_path / "state")
     told = done.stdout
     assert done.returncode == 0, told + done.stderr
-    expected = {
-        golden.name.removesuffix(".txt"): golden.read_text("utf8").replace("\f", "\n").split("\n")
-        for golden in sorted((ROOT / "samples" / "golden").glob("*.txt"))
-    }
-    assert len(expected) >= 7
-    for name, lines in expected.items():
-        assert name in told
-        wanted = [line.strip() for line in lines if line.strip()]
-        missing = [line for line in wanted if line not in told]
-        assert len(missing) <= 0.1 * len(wanted), (name, missing)
+    printed = [line.strip(" │").partition(" ")[2].strip() for line in told.splitlines() if line.startswith("│")]
+    goldens = sorted((ROOT / "samples" / "golden").glob("*.txt"))
+    assert len(goldens) >= 7
+    for golden in goldens:
+        assert golden.name.removesuffix(".txt") in told
+        wanted = [line.strip() for line in golden.read_text("utf8").replace("\f", "\n").split("\n") if line.strip()]
+        # The 8-bit models may take a full-width comma for a half-width one; that the text is right is tests/unit/worker's to say.
+        near = [max(SequenceMatcher(None, line, read).ratio() for read in printed) for line in wanted]
+        assert sum(near) / len(near) > 0.97, (golden.name, sorted(zip(near, wanted, strict=True))[:5])
     assert "confidence 0.9" in told or "confidence 1.0" in told
     for address in ("page      http://127.0.0.1:", "/docs", "Flower    http://127.0.0.1:"):
         assert address in told
