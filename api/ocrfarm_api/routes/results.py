@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
+from pydantic import BaseModel
 from starlette.responses import Response
 
 from ocrfarm_api.deps import Farm, Tenant, TheFarm
@@ -22,18 +23,33 @@ from ocrfarm_shared.ledger.records import JobRecord
 router = APIRouter(tags=["results"])
 
 
-def _json(pages: list[Page], page_count: int | None) -> bytes:
-    return Document.of(pages, page_count).model_dump_json().encode()
+# A document of a thousand pages is 50 MB of JSON, and 600 MB as objects: so one page at a time is unpacked, written and let go, and no
+# call is so long that it keeps the event loop from the interpreter.
 
 
-def _txt(pages: list[Page], _: int | None) -> bytes:
+def _json(pages: Iterable[Page], page_count: int | None) -> bytes:
+    written, bare, texts = [], [], []
+    for page in pages:
+        written.append(page.model_dump_json().encode())
+        texts.append(page.text)
+        bare.append(page.model_copy(update={"lines": []}))
+    document = Document.of(bare, page_count).model_copy(update={"text": "\f".join(texts)})
+    return _with_pages(document, written)
+
+
+def _with_pages(head: BaseModel, pages: list[bytes]) -> bytes:
+    """The JSON of `head` with these in place of its `pages`."""
+    return b"".join([head.model_dump_json(exclude={"pages"})[:-1].encode(), b',"pages":[', b",".join(pages), b"]}"])
+
+
+def _txt(pages: Iterable[Page], _: int | None) -> bytes:
     """A form feed between pages, as the document's `text` has; a page that failed says so, an empty text would be a lie."""
     return "\f".join(
         f"[page {page.number} could not be read: {page.error.message}]" if page.error else page.text for page in pages
     ).encode("utf8", "replace")
 
 
-_FORMATS: dict[str, tuple[str, Callable[[list[Page], int | None], bytes]]] = {
+_FORMATS: dict[str, tuple[str, Callable[[Iterable[Page], int | None], bytes]]] = {
     "json": ("application/json", _json),
     "txt": ("text/plain; charset=utf-8", _txt),
 }
@@ -83,9 +99,8 @@ async def get_pages(
     record = await find(farm, tenant, job_id)  # before the pages: a state that has ended promises that none is missing
     raw = await _raw_pages(farm, record, after, limit)
     view = record.view
-    body = await _in_thread(
-        farm, lambda: PageList(state=view.state, progress=view.progress, pages=_unpack(raw)).model_dump_json()
-    )
+    head = PageList(state=view.state, progress=view.progress, pages=[])
+    body = await _in_thread(farm, lambda: _with_pages(head, [page.model_dump_json().encode() for page in _unpack(raw)]))
     headers = {} if view.state.ended else {"Retry-After": POLL_S}
     return Response(body, 200, headers, media_type="application/json")
 
@@ -103,9 +118,9 @@ async def _raw_pages(farm: Farm, record: JobRecord, after: int = 0, limit: int =
     return await farm.ledger(Call(asked.script, payloads, asked.arguments))
 
 
-def _unpack(raw: Sequence[bytes]) -> list[Page]:
-    return [calls.unpack_page(payload) for payload in raw]
+def _unpack(raw: Sequence[bytes]) -> Iterator[Page]:
+    return map(calls.unpack_page, raw)
 
 
-async def _in_thread(farm: Farm, work: Callable[[], bytes | str]) -> bytes | str:
+async def _in_thread(farm: Farm, work: Callable[[], bytes]) -> bytes:
     return await asyncio.get_running_loop().run_in_executor(farm.threads, work)
