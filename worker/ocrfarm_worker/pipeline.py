@@ -8,23 +8,21 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ocrfarm_models.engines import Engines
 from ocrfarm_shared.contracts import Layout, OcrOptions, Page
-from ocrfarm_worker.crop import Crop, rectify, whole
+from ocrfarm_worker.crop import rectify, whole
 from ocrfarm_worker.detect import find_lines
+from ocrfarm_worker.face import Rotation, face, rotation
 from ocrfarm_worker.language import guess_language
 from ocrfarm_worker.load import LoadedPage
-from ocrfarm_worker.memory import give_back
 from ocrfarm_worker.order import reading_order
 from ocrfarm_worker.preprocess import is_line, prepare
-from ocrfarm_worker.recognize import Reading, face, read, read_whole, to_line
+from ocrfarm_worker.recognize import Reading, read, read_whole, to_line
 
-Rotation = Literal[0, 90, 180, 270]
 _UPRIGHT: Rotation = 0
 # What looks like one line and reads worse than this is looked at as a page.
 _SURELY_A_LINE = 0.8
@@ -53,7 +51,7 @@ def read_page(
     `watch` may already hold the time that loading took. Raises nothing of its own; the engines' errors come through.
     """
     watch = watch or Stopwatch()
-    readings, rotation = None, _UPRIGHT
+    readings, turned = None, _UPRIGHT
     if options.layout is Layout.LINE or (
         options.layout is Layout.AUTO and loaded.dpi is None and is_line(loaded.image)
     ):
@@ -61,8 +59,8 @@ def read_page(
         if options.layout is Layout.AUTO and readings[0].text.confidence < _SURELY_A_LINE:
             readings = None
     if readings is None:
-        readings, rotation = _read_lines(loaded, options, engines, watch)
-    give_back()
+        readings, turned = _read_lines(loaded, options, engines, watch)
+    engines.rest()
     lines = [
         to_line(r) for r in readings if r.text.text.strip() and r.text.confidence >= options.options.min_confidence
     ]
@@ -71,7 +69,7 @@ def read_page(
         width=loaded.width,
         height=loaded.height,
         dpi=loaded.dpi,
-        rotation=rotation,
+        rotation=turned,
         language=guess_language("".join(line.text for line in lines)) if lines else None,
         lines=lines,
         models=sorted({line.model for line in lines}),
@@ -99,23 +97,14 @@ def _read_lines(
     with watch.stage("recognize"):
         readings = read(crops, engines, orientation=options.options.orientation)
     with watch.stage("order"):
-        rotation = _rotation([reading.crop for reading in readings])
-        corners = [_turned(reading.crop.corners, rotation, loaded) for reading in readings]
-        return [readings[i] for i in reading_order(corners)], rotation
+        turned = rotation([reading.crop for reading in readings])
+        corners = [_turned(reading.crop.corners, turned, loaded) for reading in readings]
+        return [readings[i] for i in reading_order(corners)], turned
 
 
-def _rotation(crops: list[Crop]) -> Rotation:
-    """Degrees clockwise by which the page must be turned for most of its text (by length) to stand upright."""
-    votes: dict[Rotation, float] = {0: 0.0, 90: 0.0, 180: 0.0, 270: 0.0}
-    for crop in crops:
-        turn: Rotation = (90 if crop.flipped else 270) if crop.tall else (180 if crop.flipped else 0)
-        votes[turn] += crop.image.shape[1]
-    return max(votes, key=lambda turn: (votes[turn], -turn))
-
-
-def _turned(corners: NDArray[np.float32], rotation: Rotation, page: LoadedPage) -> NDArray[np.float32]:
-    """Corners on the page as it is once turned clockwise by `rotation`."""
+def _turned(corners: NDArray[np.float32], turn: Rotation, page: LoadedPage) -> NDArray[np.float32]:
+    """Corners on the page as it is once turned clockwise by `turn`."""
     x, y = corners[:, 0], corners[:, 1]
     width, height = page.width, page.height
-    turned = {0: (x, y), 90: (height - y, x), 180: (width - x, height - y), 270: (y, width - x)}[rotation]
+    turned = {0: (x, y), 90: (height - y, x), 180: (width - x, height - y), 270: (y, width - x)}[turn]
     return np.stack(turned, axis=1).astype(np.float32)

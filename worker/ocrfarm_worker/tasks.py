@@ -13,7 +13,6 @@ from celery import Celery
 from celery.app.task import Task
 from redis.exceptions import AuthenticationError, RedisError
 
-from ocrfarm_models.sessions import release_memory
 from ocrfarm_shared.blobs import BlobStore
 from ocrfarm_shared.contracts import Page
 from ocrfarm_shared.errors import BlobMissing, Internal, OcrFarmError, OutOfMemory, Timeout
@@ -62,7 +61,6 @@ def work(unit: str, *, owner: str, me: Hands) -> str:
         finally:
             # A write that Redis does not hear within a lease is somebody else's to repeat.
             me.let_go()
-            release_memory()
         return "recorded" if done else "stale"
 
 

@@ -14,7 +14,7 @@ from ocrfarm_models.build import build
 from ocrfarm_models.classifier import DirectionClassifier
 from ocrfarm_models.engines import Engines, load
 from ocrfarm_models.registry import resolve
-from ocrfarm_models.sessions import Session, hold_memory, release_memory
+from ocrfarm_models.sessions import Session
 from ocrfarm_shared.errors import ModelUnavailable
 from ocrfarm_shared.profiles import get_profile
 
@@ -56,22 +56,3 @@ def test_a_file_that_is_no_model_is_told(tmp_path: Path) -> None:
     path.write_bytes(b"not a model")
     with pytest.raises(ModelUnavailable, match=r"broken.onnx cannot be opened .* `ocrfarm models build --force`"):
         Session(path)
-
-
-def test_memory_that_was_freed_goes_back() -> None:
-    status = Path("/proc/self/status")
-    if not status.exists():
-        pytest.skip("no /proc here")
-
-    def resident() -> int:
-        return int(next(row for row in status.read_text().splitlines() if row.startswith("VmRSS")).split()[1]) // 1024
-
-    hold_memory()
-    release_memory()
-    before = resident()
-    blocks = [np.ones(1 << 18) for _ in range(100)]  # 2 MB each: under the limit, these come from the heap
-    held = resident()
-    del blocks
-    release_memory()
-    assert held - before > 150
-    assert resident() - before < 50

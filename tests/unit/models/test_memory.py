@@ -7,17 +7,19 @@ import sys
 
 SCRIPT = """
 import psutil
-from ocrfarm_worker.memory import give_back
+from ocrfarm_models.sessions import hold_memory, release_memory
 
 process = psutil.Process()
-give_back()
+hold_memory()
+release_memory()
 before = process.memory_info().rss
 # A heap full of holes: every second block stays.
 blocks = [bytearray(200_000) for _ in range(2000)]
 kept = blocks[::2]
 full = process.memory_info().rss
 del blocks
-give_back()
+assert process.memory_info().rss - before > 350e6
+release_memory()
 after = process.memory_info().rss
 assert full - before > 350e6, full - before
 assert after - before < 250e6, after - before
