@@ -75,6 +75,13 @@ def turn(crop: Crop) -> Crop:
     )
 
 
+def stand(crop: Crop) -> Crop:
+    """The crop of a tall region as the region stands on the page."""
+    for _ in range(1 if crop.flipped else 3):
+        crop = turn(crop)
+    return replace(crop, flipped=False)
+
+
 def part(corners: Corners, start: float, end: float) -> list[tuple[float, float]]:
     """The polygon on the page of a crop's columns from `start` to `end` (fractions 0..1 of its width), to a tenth pixel."""
     top, bottom = corners[1] - corners[0], corners[2] - corners[3]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrfarm_worker.crop import flip, part, rectify, turn, whole
+from ocrfarm_worker.crop import flip, part, rectify, stand, turn, whole
 
 
 def scene(angle: float, width: int = 160, height: int = 40) -> tuple[np.ndarray, np.ndarray]:
@@ -101,3 +101,16 @@ def test_turning_four_times_is_nothing() -> None:
     twice, flipped = turn(turn(crop)), flip(crop)
     assert np.array_equal(twice.image, flipped.image)
     assert np.array_equal(twice.corners, flipped.corners)
+
+
+@pytest.mark.parametrize("flips", [False, True])
+def test_a_tall_region_can_be_taken_as_it_stands(flips: bool) -> None:
+    page, corners = scene(90)
+    standing = np.roll(corners, -int(np.argmin(corners.sum(axis=1))), axis=0)
+    crop = rectify(page, standing)
+    again = stand(flip(crop) if flips else crop)
+    assert not again.tall
+    assert not again.flipped
+    assert np.array_equal(again.corners, standing)
+    low, high = np.rint(standing.min(axis=0)).astype(int), np.rint(standing.max(axis=0)).astype(int)
+    assert np.array_equal(again.image, page[low[1] : high[1], low[0] : high[0]])
