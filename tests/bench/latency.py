@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import json
 import os
+import re
 import signal
 import tempfile
 import time
@@ -19,7 +20,6 @@ import uuid
 import zlib
 from pathlib import Path
 
-import httpx
 import psutil
 
 from tests.running_farm import RunningFarm
@@ -46,24 +46,43 @@ def body_of(image: bytes, cache: str) -> tuple[bytes, str]:
     return head.encode() + image + f"\r\n--{mark}--\r\n".encode(), f"multipart/form-data; boundary={mark}"
 
 
-async def load(url: str, rate: float, bodies: list[tuple[bytes, str]], expect: int) -> list[float]:
-    """Milliseconds from the moment a request was due to its whole answer."""
-    limits = httpx.Limits(max_connections=64, max_keepalive_connections=64)
-    out: list[float] = []
-    async with httpx.AsyncClient(base_url=url, limits=limits, timeout=30, trust_env=False) as client:
-        await asyncio.gather(*(client.get("/livez") for _ in range(8)))
+class Connection:
+    """One kept HTTP/1.1 connection, written by hand: a client library would cost as much as the gateway that is measured."""
 
-        async def one(n: int, start: float) -> None:
-            due = start + n / rate
-            await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            body, kind = bodies[n]
-            answer = await client.post("/v1/jobs", content=body, headers={"Content-Type": kind})
-            out.append((time.perf_counter() - due) * 1000)
-            if answer.status_code != expect:
-                raise RuntimeError(f"{answer.status_code}: {answer.text[:300]}")
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
-        start = time.perf_counter() + 0.2
-        await asyncio.gather(*(one(n, start) for n in range(len(bodies))))
+    async def post(self, body: bytes, kind: str) -> tuple[int, bytes]:
+        if self.streams is None:
+            self.streams = await asyncio.open_connection("127.0.0.1", self.port)
+        reader, writer = self.streams
+        head = f"POST /v1/jobs HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
+        writer.write(head.encode())
+        writer.write(body)
+        await writer.drain()
+        answer = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        length = int(re.search(r"(?i)content-length: *(\d+)", answer)[1])  # type: ignore[index]
+        return int(answer.split(" ", 2)[1]), await reader.readexactly(length)
+
+
+async def load(port: int, rate: float, bodies: list[tuple[bytes, str]], expect: int) -> list[float]:
+    """Milliseconds from the moment a request was due to its whole answer, in the order in which they were due."""
+    free = [Connection(port) for _ in range(8)]
+    out = [0.0] * len(bodies)
+
+    async def one(n: int, start: float) -> None:
+        due = start + n / rate
+        await asyncio.sleep(max(0.0, due - time.perf_counter()))
+        connection = free.pop() if free else Connection(port)
+        status, answer = await connection.post(*bodies[n])
+        free.append(connection)
+        out[n] = (time.perf_counter() - due) * 1000
+        if status != expect:
+            raise RuntimeError(f"{status}: {answer[:300]!r}")
+
+    start = time.perf_counter() + 0.2
+    await asyncio.gather(*(one(n, start) for n in range(len(bodies))))
     return out
 
 
@@ -92,16 +111,15 @@ def main() -> None:
     # The same noise with its own last bytes: different content, made without spending the load process's time.
     bodies = [body_of(noise[:-40] + os.urandom(12) + noise[-28:], "use") for _ in range(count)]
     with tempfile.TemporaryDirectory() as folder, RunningFarm(Path(folder) / "s", workers=1) as farm:
-        url = f"http://127.0.0.1:{farm.port}"
         # A page that can be read, for the cache.
         known = png_of(1_000_000)
         farm.wait([farm.submit(known, name="n.png")])
         stopped = [psutil.Process(farm.pid("worker")), *farm.worker_children()]
         for process in stopped:
             process.send_signal(signal.SIGSTOP)
-        asyncio.run(load(url, arguments.rate, bodies[:50], 202))
-        posts = asyncio.run(load(url, arguments.rate, bodies[50:], 202))
-        hits = asyncio.run(load(url, arguments.rate, [body_of(known, "use") for _ in range(200)], 200))
+        asyncio.run(load(farm.port, arguments.rate, bodies[:50], 202))
+        posts = asyncio.run(load(farm.port, arguments.rate, bodies[50:], 202))
+        hits = asyncio.run(load(farm.port, arguments.rate, [body_of(known, "use") for _ in range(200)], 200))
         for process in stopped:
             process.send_signal(signal.SIGCONT)
         print(
