@@ -35,7 +35,8 @@
         └── Internal              internal          (unknown: a generic sentence out, everything to the log)
 
 Each class carries `code` (stable, part of the interface), `status` (HTTP), `retryable` (whether the farm tries again by itself, and
-whether a caller may), `dead_letter` (whether a job that ends so is kept as a dead letter) and a public message that says what to do.
+whether a caller may), `attempts` (how many at the most; None: as many as the farm is set to), `dead_letter` (whether a job that ends so is
+kept as a dead letter) and a public message that says what to do.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ class OcrFarmError(Exception):
     title: ClassVar[str] = "Internal error"
     retryable: ClassVar[bool] = False
     dead_letter: ClassVar[bool] = False
+    attempts: ClassVar[int | None] = None
     default: ClassVar[str] = "Something went wrong on our side; the log of the farm has the details."
 
     def __init__(self, message: str | None = None, *, retry_after: float | None = None) -> None:
@@ -210,6 +212,7 @@ class WorkerLost(FarmError):
 
 
 class Timeout(FarmError):
+    attempts = 2  # each costs a process its whole time limit, and a page that hangs once mostly hangs again
     code, default = "timeout", "Reading this page took longer than the farm allows; send it at a lower resolution."
 
 

@@ -251,7 +251,7 @@ def fail(
         "failure": error.failure().model_dump(),
         "retryable": error.retryable,
         "dead_letter": error.dead_letter,
-        "max_attempts": max_attempts,
+        "max_attempts": min(max_attempts, error.attempts or max_attempts),
     }
     return Call("fail", lambda a: a["outcome"], arguments)
 
