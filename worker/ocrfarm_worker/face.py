@@ -28,13 +28,14 @@ def face(crops: Sequence[Crop], engines: Engines) -> list[Crop]:
     page is found by how badly it reads (`read`).
     """
     out = list(crops)
-    if sideways(crops):
+    lying = sideways(crops)
+    if lying:
         # Regions too square to tell lie as the page does.
         out = [turn(crop) if not crop.tall and shape(crop) < TALL else crop for crop in out]
     for tall in (False, True):
         group = [i for i, crop in enumerate(out) if crop.tall == tall]
         witnesses = sorted(group, key=lambda i: abs(math.log(shape(out[i]) / _KNOWN_SHAPE)))[:_WITNESSES]
-        if _on_their_head([out[i] for i in witnesses], engines):
+        if _on_their_head([out[i] for i in witnesses], engines, thorough=tall == lying):
             for i in group:
                 out[i] = flip(out[i])
     return out
@@ -55,8 +56,11 @@ def rotation(crops: Sequence[Crop]) -> Rotation:
     return max(votes, key=lambda turned: (votes[turned], -turned))
 
 
-def _on_their_head(witnesses: list[Crop], engines: Engines) -> bool:
-    """Whether most of these lines stand on their head: by the classifier where it is sure, else by reading some both ways."""
+def _on_their_head(witnesses: list[Crop], engines: Engines, *, thorough: bool) -> bool:
+    """Whether most of these lines stand on their head, by the classifier.
+
+    Where it is not sure and the page's way hangs on them (`thorough`), some are read both ways.
+    """
     if engines.classifier is None or not witnesses:
         return False
     pieces = [piece(crop.image) for crop in witnesses]
@@ -65,6 +69,8 @@ def _on_their_head(witnesses: list[Crop], engines: Engines) -> bool:
     up = sum(engines.classifier.flipped([np.ascontiguousarray(piece[::-1, ::-1]) for piece in pieces]))
     if max(up, down) >= 2 * min(up, down) + 2:
         return down > up
+    if not thorough:
+        return False
     some = witnesses[:_READ_BOTH_WAYS]
     read_up = engines.recognizer.read([crop.image for crop in some])
     read_down = engines.recognizer.read([flip(crop).image for crop in some])
