@@ -8,7 +8,7 @@ fp16      all in float16 with float32 inputs and outputs: half the size
 
 Static QDQ leaves LSTMs alone (ONNX Runtime has no quantised kernel for them but `DynamicQuantizeLSTM`), and they hold half of the
 parameters, so the int8 variant takes both steps. The network's first node, which evens the light, stays float32: it decides
-what is padding by comparing with exactly 0.
+what is padding by comparing with exactly 0. So do the squeeze gates: next to no work, and in 8 bits they cost the most accuracy.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import random
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -93,9 +94,10 @@ def int8(source: Path, target: Path, samples: Sequence[Sample]) -> None:
     """Write the static QDQ + dynamic LSTM variant."""
     ready, static = target.with_suffix(".ready.onnx"), target.with_suffix(".static.onnx")
     quant_pre_process(str(source), str(ready), skip_symbolic_shape=True)
+    gates = [node.name for node in onnx.load(ready).graph.node if node.op_type == "Conv" and "/gate/" in node.name]
     quantize_static(str(ready), str(static), Calibration(samples), quant_format=QuantFormat.QDQ, per_channel=True,
-                    op_types_to_quantize=["Conv"], activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
-                    calibrate_method=CalibrationMethod.Percentile if len(samples) < 200 else CalibrationMethod.MinMax)  # fmt: skip
+                    op_types_to_quantize=["Conv"], nodes_to_exclude=gates, activation_type=QuantType.QUInt8,
+                    weight_type=QuantType.QInt8, calibrate_method=CalibrationMethod.MinMax)  # fmt: skip
     quantize_dynamic(
         str(static), str(target), op_types_to_quantize=["LSTM", "MatMul"], per_channel=True, weight_type=QuantType.QInt8
     )
@@ -142,12 +144,16 @@ def main() -> None:
         help="val_*.npz for the gate, word/line/real shards to calibrate",
     )
     ap.add_argument("--out", type=Path, required=True)
-    ap.add_argument("--calibrate", type=int, default=512, help="samples to calibrate on")
+    ap.add_argument("--calibrate", type=int, default=384, help="samples to calibrate on")
     args = ap.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     log.setLevel(logging.INFO)
-    calibration = [s for p in sorted(args.shards.glob("*.npz")) if p.name.endswith("-00000.npz") or p.name == "real.npz"
-                   for s in read(p)[: args.calibrate // 2]]  # fmt: skip
+    calibration: list[Sample] = []
+    for path in sorted(args.shards.glob("*.npz")):
+        if path.name in {"word-00000.npz", "line-00000.npz", "real.npz"}:
+            found = read(path)
+            share = args.calibrate * 2 // 3 if path.name.startswith("word") else args.calibrate // 6
+            calibration += random.Random(1).sample(found, min(share, len(found)))  # noqa: S311 - nothing secret is drawn
     judged = [s for p in sorted(args.shards.glob("val_*.npz")) for s in read(p)]
     stem, report = args.onnx.stem, {}
     made = {"fp32": args.onnx}
