@@ -14,13 +14,14 @@ from ocrfarm_shared.profiles import Profile
 
 @dataclass(frozen=True)
 class Engines:
-    """Detector, recogniser and (where the profile names one) direction classifier of a profile."""
+    """Detector, recogniser and, where the profile names them, direction classifier and fallback recogniser of a profile."""
 
     profile: str
     detector: Detector
     recognizer: Recognizer
     classifier: DirectionClassifier | None
     models: tuple[str, ...]
+    fallback: Recognizer | None = None
 
     @classmethod
     def load(cls, profile: Profile, *, threads: int = 1) -> Engines:
@@ -34,6 +35,7 @@ class Engines:
             if profile.classifier
             else None,
             models=profile.models,
+            fallback=Recognizer.open(resolve(profile.fallback), threads=threads) if profile.fallback else None,
         )
 
     def rest(self) -> None:
@@ -46,6 +48,8 @@ class Engines:
         self.recognizer.close()
         if self.classifier:
             self.classifier.close()
+        if self.fallback:
+            self.fallback.close()
 
 
 def load(profile: Profile, *, threads: int = 1) -> Engines:

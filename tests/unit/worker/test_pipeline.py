@@ -201,3 +201,14 @@ def test_a_fault_is_no_empty_text(notes: LoadedPage, engines: Engines) -> None:
 def test_tiny_images_are_read_without_a_fault(size: tuple[int, int], layout: Layout, engines: Engines) -> None:
     page = read(LoadedPage(np.full((*size, 3), 200, np.uint8)), engines, layout)
     assert (page.height, page.width) == size
+
+
+@pytest.mark.slow
+def test_what_eight_bits_are_unsure_of_is_read_again_in_full(engines_int8: Engines, engines: Engines) -> None:
+    clear = label("Invoice number 2024-0117")
+    assert read(clear, engines_int8, Layout.LINE).models == ["ppocrv6-rec-int8"]
+    tiny = (cv2.resize(clear.image, None, fx=s, fy=s, interpolation=cv2.INTER_AREA) for s in np.arange(0.4, 0.1, -0.02))
+    doubtful = next(image for image in tiny if engines_int8.recognizer.read([image])[0].confidence < 0.95)
+    page = read(LoadedPage(doubtful), engines_int8, Layout.LINE, min_confidence=0)
+    assert page.models == ["ppocrv6-rec"]
+    assert page.text == read(LoadedPage(doubtful), engines, Layout.LINE, min_confidence=0).text
