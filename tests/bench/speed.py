@@ -83,7 +83,6 @@ def main() -> None:
     for _ in range(arguments.rounds):
         if arguments.eval:
             note("rapidocr, 2 threads", rapidocr(arguments.eval, 2))
-            note("rapidocr, 1 thread", rapidocr(arguments.eval, 1))
         for profile in PROFILES:
             note(f"{profile}, in-process x 2", in_process(files, profile, arguments.repeat))
             note(f"{profile}, farm x 2", through_farm(files, profile, arguments.repeat))
