@@ -146,6 +146,7 @@ def main() -> None:
     with context.Pool(args.processes, _open, (args.profile,)) as pool, args.out.open("w", encoding="utf8") as out:
         for row, stages in pool.imap(_read_file, jobs, chunksize=4):
             out.write(json.dumps(row, ensure_ascii=False) + "\n")
+            out.flush()  # a run that is stopped has scored what it read
             spent.update(stages)
     print(f"{len(jobs)} files in {time.monotonic() - start:.1f} s;", {k: round(v / 1000, 2) for k, v in spent.items()})
     score = args.data.parent / "score.py"
