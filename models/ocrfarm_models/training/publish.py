@@ -120,7 +120,7 @@ def main() -> None:
     scores: dict[str, dict[str, Any]] = json.loads(args.scores.read_text("utf8"))
     notes = args.notes.read_text("utf8") if args.notes else ""
     (args.weights / f"{args.name}.md").write_text(card(args.name, args.title, file, sha256, scores, args.run, notes))
-    figures = ", ".join(f"{name} = {s['ci']:.3f}" for name, s in scores.items())
+    figures = ", ".join(f"{name}_{key} = {s[key]:.3f}" for name, s in scores.items() for key in ("ci", "char_ci"))
     print(ROW.format(name=args.name, title=args.title, file=file.name, sha256=sha256, figures=figures))
 
 
