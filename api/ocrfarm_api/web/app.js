@@ -153,6 +153,8 @@ class Card {
       $(".txt", this.root).href = `/v1/jobs/${job.id}/result?format=txt`;
       $(".json", this.root).href = `/v1/jobs/${job.id}/result?format=json`;
       this.actions("copy", "txt", "json", "retry", "remove");
+    } else if (job.error && !job.error.retryable) {
+      this.actions("remove"); // it would fail again
     } else {
       this.actions("retry", "remove");
     }

@@ -62,7 +62,7 @@ function operation(path, method, told) {
   const answered = Object.values(told.responses["202"]?.content || told.responses["200"]?.content || {})[0]?.schema;
   const rows = fields(answered);
   if (rows.length) inside.append(element("h3", "", kind(answered)), table(rows));
-  const head = element("summary", "", element("span", `method ${method.toUpperCase()}`, method.toUpperCase()), element("code", "", path), element("span", "quiet", first.split(". ")[0].replace(/\.$/, "")));
+  const head = element("summary", "", element("span", `method ${method.toUpperCase()}`, method.toUpperCase()), element("code", "", path), element("span", "quiet", ...prose(first.split(". ")[0].replace(/\.$/, ""))));
   return element("details", "", head, inside);
 }
 
