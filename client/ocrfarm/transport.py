@@ -43,7 +43,9 @@ class Address:
     def broken(self, err: httpx.TransportError) -> Broken:
         """A connection that was refused sent nothing; any other break may have come after the farm took the request."""
         unsent = isinstance(err, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
-        if unsent:
+        if isinstance(err, httpx.UnsupportedProtocol):
+            why = f"{self.url!r} is no address of a farm; OCRFARM_URL and --url take one like http://127.0.0.1:8000."
+        elif unsent:
             why = f"No farm answers at {self.url}; start one with `ocrfarm up`, or name another with OCRFARM_URL."
         else:
             why = f"The connection to {self.url} broke ({type(err).__name__}); see whether the farm is up, and send it again."

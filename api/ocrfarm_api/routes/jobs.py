@@ -41,6 +41,7 @@ _CURSOR = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?")
     "/v1/jobs",
     status_code=202,
     response_model=JobView,
+    response_description="Taken, and not read yet; ask where `links` say.",
     responses=problems(400, 413, 415, 422, 503)
     | {200: {"model": JobView, "description": "Answered from the cache, or ended within `wait`."}},
     openapi_extra={"requestBody": REQUEST_BODY},

@@ -15,6 +15,7 @@ from ocrfarm_shared.contracts import JobView
 from ocrfarm_shared.errors import OcrFarmError
 
 PATIENCE_S = 5.0  # somebody waits for the answer
+PIPED_WIDTH = 1000  # characters: what another program reads is not folded
 COLOURS = {"succeeded": "green", "partial": "yellow", "failed": "red", "cancelled": "dim"}
 
 
@@ -81,17 +82,26 @@ def result(job: str, form: str, wait_s: float | None, url: str | None, key: str 
 def jobs(state: str | None, tag: str | None, limit: int, url: str | None, key: str | None) -> None:
     with Client(url, key, retry_for_s=PATIENCE_S) as client:
         found = list(islice(client.list(state=state, tag=tag), limit))
-    table = Table(Column("job", no_wrap=True), "state", "pages", "document", "sent", "tag")
+    whole = ("job", "state", "pages", "sent")  # 80 columns hold these; the names fold beside them
+    table = Table(
+        *(Column(name, no_wrap=True) for name in whole), Column("document", overflow="fold"), box=None, padding=(0, 1)
+    )
+    tagged = any(view.tag for view in found)
+    if tagged:
+        table.add_column("tag", overflow="fold")
     for view in found:
-        table.add_row(
+        row = [
             view.id,
             _coloured(view),
-            _pages(view),
+            _pages(view, short=True),
+            _clock(view.created_at, short=True),
             escape(view.filename or ""),
-            _clock(view.created_at),
-            escape(view.tag or ""),
-        )
-    Console().print(table if found else "No such jobs.")
+        ]
+        table.add_row(*row, *([escape(view.tag or "")] if tagged else []))
+    console = Console()
+    if not console.is_terminal:
+        console.width = PIPED_WIDTH
+    console.print(table if found else "No such jobs.")
 
 
 def cancel(jobs: list[str], url: str | None, key: str | None) -> int:
@@ -113,10 +123,16 @@ def _coloured(view: JobView) -> str:
     return f"[{colour}]{view.state}[/]" if colour else str(view.state)
 
 
-def _pages(view: JobView) -> str:
+def _pages(view: JobView, *, short: bool = False) -> str:
     total = view.progress.pages_total
-    return f"{view.progress.pages_done}/{'?' if total is None else total}" + (" cached" if view.cached else "")
+    return f"{view.progress.pages_done}/{'?' if total is None else total}" + (
+        " cached" if view.cached and not short else ""
+    )
 
 
-def _clock(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+def _clock(seconds: float, *, short: bool = False) -> str:
+    """In this machine's time. Short: today only the time, else only the date."""
+    then = datetime.fromtimestamp(seconds, UTC).astimezone()
+    if not short:
+        return then.strftime("%Y-%m-%d %H:%M:%S")
+    return then.strftime("%H:%M:%S" if then.date() == datetime.now(UTC).astimezone().date() else "%Y-%m-%d")

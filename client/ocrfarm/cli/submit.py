@@ -58,10 +58,16 @@ def find(named: Sequence[str]) -> list[Item]:
     for name in named:
         items = list(_expand(name))
         if not items:
-            raise BadOption(f"{name} names no document here.")
+            raise BadOption(_nothing(name))
         for item in items:
             found.setdefault(item.source if item.source == STDIN else item.source.resolve(), item)
     return list(found.values())
+
+
+def _nothing(name: str) -> str:
+    if Path(name).is_dir():
+        return f"{name} names no document: no file in that folder ends in {', '.join(sorted(KINDS))}."
+    return f"{name} names no document here."
 
 
 def _expand(name: str) -> Iterator[Item]:
@@ -102,7 +108,11 @@ def run(order: Order, url: str | None, key: str | None) -> int:
     """Exit code: 0 if every document was read whole, 1 if any was not."""
     items = find(order.files)
     console = Console(stderr=True)
-    tally = asyncio.run(_send_all(order, targets(items, order.out, order.format), url, key, console))
+    chosen = targets(items, order.out, order.format)
+    tally = asyncio.run(_send_all(order, chosen, url, key, console))
+    if tally.done and any(chosen.values()):
+        where = f"in {order.out}" if order.out else "beside the inputs"
+        console.print(f"{tally.done} of {len(items)} read; the results are {where}.", markup=False, highlight=False)
     if tally.failed:
         table = Table("document", "code", "why", title=f"{len(tally.failed)} of {len(items)} not read")
         for source, code, why in sorted(tally.failed):
@@ -125,6 +135,7 @@ async def _send_all(
         TimeElapsedColumn(),
         console=console,
         transient=True,
+        disable=not console.is_terminal,  # where nobody watches it would leave an empty line
     )
     with bar:
         total = bar.add_task("documents", total=len(chosen))

@@ -40,7 +40,11 @@ class Farm:
         self.out = state / "out"
         with self.out.open("wb") as out:
             self.process = subprocess.Popen(
-                [*before, sys.executable, STAND_IN, state, listed], stdout=out, stderr=subprocess.STDOUT
+                [*before, sys.executable, STAND_IN, state, listed],
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                # whoever runs the tests may ignore SIGHUP (nohup), and children inherit that
+                preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
             )
 
     @property
@@ -226,7 +230,7 @@ def test_logs_are_kept_through_restarts_and_turned_at_the_start(start: Callable[
     farm.process.send_signal(signal.SIGTERM)
     farm.process.wait(15)
     start(program("talks", ["sh", "-c", "echo new; exec sleep 1000"]))
-    until(lambda: log.read_text() == "new\n")
+    until(lambda: log.exists() and log.read_text() == "new\n")
     assert log.with_suffix(".log.1").read_text() == "hello\nhello\n"
 
 
