@@ -1,13 +1,6 @@
 -- A page was read: store it once, by the holder of the token alone; the last one ends the run and every job that follows it.
-local u = held(A.unit, A.token)
-if not u then count('stale_writes') return reply({recorded = false}) end
-call('ZREM', key('leases', u.profile), A.unit)
-call('DEL', key('unit', A.unit))
-local run = get(key('run', u.run))
-if not open_run(run) then
-  hand_out(u.profile)
-  return reply({recorded = false})
-end
+local u = settle(A.unit, A.token)
+if not u then return reply({recorded = false}) end
 local rk = key('run', u.run)
 call('HSET', key('run', u.run, 'p'), u.number, BYTES)
 if not A.cacheable then call('HSET', rk, 'uncacheable', '1') end

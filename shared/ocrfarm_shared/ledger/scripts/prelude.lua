@@ -238,3 +238,16 @@ local function held(unit, token)
   if u and u.state == 'running' and u.token == text(token) then return u end
   return nil
 end
+
+-- The holder is done with its unit, and lets go of it: the unit and its run, or nil where nothing may be written any more (the token
+-- is stale, or the run has ended meanwhile and only makes room).
+local function settle(unit, token)
+  local u = held(unit, token)
+  if not u then count('stale_writes') return nil end
+  call('ZREM', key('leases', u.profile), unit)
+  call('DEL', key('unit', unit))
+  local run = get(key('run', u.run))
+  if open_run(run) then return u, run end
+  hand_out(u.profile)
+  return nil
+end
