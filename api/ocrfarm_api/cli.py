@@ -12,8 +12,6 @@ import typer
 if TYPE_CHECKING:
     from ocrfarm_shared.settings import Settings
 
-GRACE_S = 20  # uploads under way may end, then the process goes
-
 
 def register(app: typer.Typer) -> None:
     """Add this room's commands."""
@@ -52,15 +50,11 @@ def api(
     import uvicorn
 
     from ocrfarm_api.main import create_app
+    from ocrfarm_api.serving import GRACE_S, Server
     from ocrfarm_api.wire import BoundedHead
 
     gateway = create_app(conf)
     listening = socket.socket(fileno=fd) if fd is not None else _listen(conf)
-
-    class Server(uvicorn.Server):
-        def handle_exit(self, sig: int, frame: object) -> None:
-            gateway.state.farm.events.release()  # held requests answer now
-            super().handle_exit(sig, frame)  # type: ignore[arg-type]
 
     server = Server(
         uvicorn.Config(
@@ -74,7 +68,8 @@ def api(
             log_config=None,
             timeout_keep_alive=30,
             timeout_graceful_shutdown=GRACE_S,
-        )
+        ),
+        gateway.state.farm.events,
     )
     # What was imported lives as long as the process: the collector need not walk it, which takes tens of milliseconds each time.
     gc.collect()

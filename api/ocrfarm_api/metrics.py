@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.metrics_core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -38,7 +39,16 @@ class Metrics:
         """The exposition format. `state` None: the ledger does not answer."""
         farm = CollectorRegistry()
         farm.register(_FarmCollector(state, version, commit))
-        return generate_latest(self.registry) + generate_latest(farm)
+        return generate_latest(self._of_all_gateways()) + generate_latest(farm)
+
+    def _of_all_gateways(self) -> CollectorRegistry:
+        """What this gateway counted; where several share one address and a folder of counters, what all of them did."""
+        everybody = CollectorRegistry()
+        try:
+            MultiProcessCollector(everybody)  # type: ignore[no-untyped-call]
+        except ValueError:  # no such folder is named: this one stands alone
+            return self.registry
+        return everybody
 
 
 class _FarmCollector(Collector):

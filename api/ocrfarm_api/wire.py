@@ -23,6 +23,18 @@ class BoundedHead(HttpToolsProtocol):
     """Answers 431 and hangs up where headers or trailers do not end; an upload's own limit is the intake's."""
 
     _beside_body = 0
+    _leaving = False
+
+    def leave(self) -> None:
+        """This gateway was told to stop: the request that is being answered, or the next to come, is this connection's last."""
+        self._leaving = True
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.keep_alive = False
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        if self._leaving:
+            self.cycle.keep_alive = False
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)

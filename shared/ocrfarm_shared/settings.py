@@ -44,6 +44,12 @@ class Settings(BaseModel):
         1024, ge=2, description="Of the embedded Redis; when it is full the farm answers 503."
     )
     workers: int = Field(0, ge=0, le=512, description="Worker processes; 0: one a core.")
+    gateways: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Gateway processes on the one address; with two, one serves while the other restarts.",
+    )
     flower: bool = True
     url: str | None = Field(None, description="Where the command line finds the farm; default: http://host:port.")
     api_key: str | None = Field(None, description="Sent by the command line and the client.")

@@ -30,6 +30,11 @@ class Plan:
     programs: list[Program]
 
     @property
+    def stop_order(self) -> list[str]:
+        """The programs' names; gateways beside each other go one after the other."""
+        return sorted((p.name for p in self.programs), key=lambda name: STOP_ORDER.index(name.partition("-")[0]))
+
+    @property
     def page(self) -> str:
         return self.settings.farm_url
 
@@ -85,11 +90,33 @@ def _programs(
     if redis:
         yield Program("redis", redis.argv, env, grace_s=GRACE_S)  # SIGTERM is its SHUTDOWN: the file is flushed
     anonymous = ["--allow-anonymous"] if allow_anonymous else []
-    yield Program("api", ours("api", f"--fd={door.fileno()}", *anonymous), env, grace_s=GRACE_S, sockets=[door])
+    counting = _counting(settings)
+    for name in gateways(settings):
+        argv = ours("api", f"--fd={door.fileno()}", *anonymous)
+        yield Program(name, argv, env | counting, grace_s=GRACE_S, sockets=[door])
     yield Program("dispatcher", ours("dispatcher"), env, grace_s=GRACE_S)
     yield Program("worker", ours("worker"), WORKER_START | env, prepare=ours("models", "build"), grace_s=WORKER_GRACE_S)
     if settings.flower:
         yield Program("flower", _flower(settings), env, grace_s=GRACE_S)
+
+
+def gateways(settings: Settings) -> list[str]:
+    """Their names: `api`, `api-2`, ... All accept from one listening socket, which the supervisor keeps open."""
+    return ["api", *(f"api-{number}" for number in range(2, settings.gateways + 1))]
+
+
+def _counting(settings: Settings) -> dict[str, str]:
+    """Gateways beside each other count their requests in files of one folder, so that a scrape of any of them tells all of them.
+
+    prometheus_client reads the variable (its "multiprocess mode"). What an earlier farm counted is removed: counters begin at zero.
+    """
+    if settings.gateways == 1:
+        return {}
+    folder = settings.state / "counters"
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("*.db"):
+        old.unlink()
+    return {"PROMETHEUS_MULTIPROC_DIR": str(folder)}
 
 
 def _flower(settings: Settings) -> list[str]:

@@ -36,7 +36,7 @@ def run(files: Sequence[Path], *, once: bool, samples: bool, allow_anonymous: bo
             made.programs,
             settings.state,
             lambda said: console.print(said, style="yellow", markup=False, soft_wrap=True),
-            plan.STOP_ORDER,
+            made.stop_order,
         )
         greeter = Greeter(made, documents, once, console, supervisor.stopping)
         with supervisor.signals():

@@ -85,7 +85,8 @@ def test_the_plan_of_a_farm_with_an_embedded_redis(tmp_path: Path) -> None:
     made = plan.make(settings(tmp_path, url="http://elsewhere:1", workers=3))
     programs = {program.name: program for program in made.programs}
     assert list(programs) == ["redis", "api", "dispatcher", "worker", "flower"]
-    assert set(plan.STOP_ORDER) == set(programs)
+    assert made.stop_order == list(plan.STOP_ORDER)
+    assert set(made.stop_order) == set(programs)
     assert made.redis
     for program in made.programs:
         assert made.redis.password not in " ".join(program.argv)  # everybody can read argument lists
@@ -106,6 +107,21 @@ def test_ones_own_redis_is_not_started(tmp_path: Path) -> None:
     assert [program.name for program in made.programs] == ["api", "dispatcher", "worker"]
     assert read_settings(dict(made.programs[0].env)).broker_url == "redis://:p@10.0.0.9:6379/3"
     made.programs[0].sockets[0].close()
+
+
+def test_gateways_side_by_side_share_one_socket(tmp_path: Path) -> None:
+    redis_server_program()
+    counters = tmp_path / "state" / "counters"
+    counters.mkdir(parents=True)
+    (counters / "counter_1.db").write_bytes(b"of an earlier farm")
+    made = plan.make(settings(tmp_path, gateways=3, flower=False))
+    assert made.stop_order == ["worker", "dispatcher", "api", "api-2", "api-3", "redis"]
+    doors = [door for program in made.programs for door in program.sockets]
+    assert len(doors) == 3
+    assert len(set(doors)) == 1
+    assert {p.env.get("PROMETHEUS_MULTIPROC_DIR") for p in made.programs if p.sockets} == {str(counters)}
+    assert list(counters.iterdir()) == []
+    doors[0].close()
 
 
 def test_ports() -> None:
