@@ -1,6 +1,7 @@
 # make run      the whole farm on this machine; reads the samples, then serves  (FILES="a.pdf b.jpg", ONCE=1)
 # make check    format, lint, types, and which room may import which
 # make test     check, then every test                                          (TESTS="tests/unit -k client")
+# make test-faults   the fault suite alone, its headline run at full length    (SEED=7)
 # make bench    the figures of the README                                       (EVAL=folder of labelled pages)
 # make format   format and mend what can be mended
 # make lock     resolve the lock file anew
@@ -21,10 +22,10 @@ BIN := $(VENV)/bin
 # Into $(VENV), whatever is active in the shell; nothing is resolved anew, no other Python is fetched, uv itself is not removed.
 SYNC = UV_PROJECT_ENVIRONMENT=$(VENV) UV_PYTHON_DOWNLOADS=never $(BIN)/uv sync --frozen --inexact --quiet --python $(BIN)/python --extra farm
 
-.PHONY: help run test check bench format lock
+.PHONY: help run test test-faults check bench format lock
 
 help:
-	@sed -n 's/^# \?//p' Makefile | head -8
+	@sed -n 's/^# \?//p' Makefile | head -9
 
 $(BIN)/uv:
 	@if [ -z "$(PYTHON)" ]; then
@@ -56,6 +57,9 @@ check: $(VENV)/.synced-dev
 
 test: check
 	$(BIN)/python -m pytest $(TESTS)
+
+test-faults: $(VENV)/.synced-dev
+	$(BIN)/python -m pytest tests/faults $(if $(SEED),--storm-seed $(SEED)) --storm-jobs 3000 --storm-kills 60 --storm-pause 4.5 --rolling-jobs 5000
 
 bench: $(VENV)/.synced-dev
 	$(BIN)/python -m tests.bench $(if $(EVAL),--eval $(EVAL))

