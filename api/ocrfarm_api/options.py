@@ -53,6 +53,10 @@ def submission(fields: Mapping[str, Any], settings: Settings) -> Submission:
         made = Submission(ocr=OcrOptions(**reading), **given)
     except ValidationError as err:
         raise _bad(err) from None
+    if profile.detector is None and made.ocr.layout is Layout.PAGE:
+        raise BadOption(
+            f"`layout`: the profile {profile.name!r} reads single lines and finds none on a page; leave it out."
+        )
     if made.ocr.pages:
         page_ranges(made.ocr.pages)
     return made

@@ -14,10 +14,10 @@ from ocrfarm_shared.profiles import Profile
 
 @dataclass(frozen=True)
 class Engines:
-    """Detector, recogniser and, where the profile names them, direction classifier and fallback recogniser of a profile."""
+    """Recogniser and, where the profile names them, detector, direction classifier and fallback recogniser of a profile."""
 
     profile: str
-    detector: Detector
+    detector: Detector | None
     recognizer: Recognizer
     classifier: DirectionClassifier | None
     models: tuple[str, ...]
@@ -29,7 +29,7 @@ class Engines:
         hold_memory()
         return cls(
             profile=profile.name,
-            detector=Detector.open(resolve(profile.detector), threads=threads),
+            detector=Detector.open(resolve(profile.detector), threads=threads) if profile.detector else None,
             recognizer=Recognizer.open(resolve(profile.recognizer), threads=threads),
             classifier=DirectionClassifier.open(resolve(profile.classifier), threads=threads)
             if profile.classifier
@@ -44,7 +44,8 @@ class Engines:
 
     def close(self) -> None:
         """Release the sessions' memory."""
-        self.detector.close()
+        if self.detector:
+            self.detector.close()
         self.recognizer.close()
         if self.classifier:
             self.classifier.close()

@@ -1,6 +1,7 @@
 """One line of text as the tensor that a recogniser (or a direction classifier) takes. The same code trains and serves.
 
-A crop keeps its aspect ratio at full width: nothing is cut off. Only a line wider than `rule.max_width` columns is squeezed.
+A crop keeps its aspect ratio at full width: nothing is cut off. A line wider than `rule.max_width` columns is squeezed; so is one wider
+than `rule.width`, unless it is read through windows; and with `fit = "stretch"` narrower ones are stretched to it.
 """
 
 from __future__ import annotations
@@ -23,14 +24,17 @@ _AREA_BELOW = 0.5
 
 def columns(height: int, width: int, rule: InputRule) -> int:
     """Columns that a crop of `height` x `width` pixels fills in the tensor, before padding."""
-    limit = rule.width or rule.max_width
-    return max(1, min(math.ceil(rule.height * width / max(height, 1)), limit))
+    natural = math.ceil(rule.height * width / max(height, 1))
+    if rule.width and rule.fit == "stretch":
+        natural = max(natural, rule.width)
+    limit = rule.max_width if rule.overlap else rule.width or rule.max_width
+    return max(1, min(natural, limit))
 
 
 def padded_columns(widest: int, rule: InputRule) -> int:
     """Columns of the tensor of a batch whose widest line fills `widest` columns."""
     if rule.width:
-        return rule.width
+        return max(rule.width, widest)
     return math.ceil(max(widest + rule.margin, rule.min_width) / rule.multiple) * rule.multiple
 
 
@@ -59,19 +63,22 @@ def resize_line(crop: Crop, rule: InputRule) -> Crop:
 def to_batch(lines: Sequence[Crop], rule: InputRule) -> Tensor:
     """Resized lines (of `resize_line`) side by side: float32, normalised, padded on the right with `rule.pad`.
 
-    (N, C, height, columns) for NCHW, (N, height, columns, C) for NHWC.
+    (N, C, height, columns) for NCHW, (N, height, columns, C) for NHWC, (N, columns, height, C) for NWHC.
     """
     widest = max(line.shape[1] for line in lines)
-    shape = (len(lines), rule.height, padded_columns(widest, rule), rule.depth)
-    batch = np.full(shape if rule.layout == "NHWC" else (shape[0], shape[3], *shape[1:3]), rule.pad, np.float32)
+    sizes = {"N": len(lines), "H": rule.height, "W": padded_columns(widest, rule), "C": rule.depth}
+    batch = np.full([sizes[axis] for axis in rule.layout], rule.pad, np.float32)
     scale, offset = np.float32(1 / (255 * rule.std)), np.float32(rule.mean / rule.std)
     for row, line in zip(batch, lines, strict=True):
         value = line[:, :, None] if line.ndim == 2 else line
         if rule.layout == "NCHW":
             value = value.transpose(2, 0, 1)
             part = row[:, :, : value.shape[2]]
-        else:
+        elif rule.layout == "NHWC":
             part = row[:, : value.shape[1]]
+        else:
+            value = value.transpose(1, 0, 2)
+            part = row[: value.shape[0]]
         np.multiply(value, scale, out=part, dtype=np.float32, casting="unsafe")
         part -= offset
     return batch

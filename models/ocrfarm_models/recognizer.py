@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ocrfarm_models import ctc
+from ocrfarm_models import ctc, outputs, windows
 from ocrfarm_models.ctc import LineText
 from ocrfarm_models.line_image import columns, padded_columns, resize_line, to_batch
 from ocrfarm_models.sessions import Session
@@ -30,10 +31,12 @@ class Recognizer:
         names = session.output_names
         if "index" in names and "confidence" in names:
             self._outputs: tuple[int, int] | None = names.index("index"), names.index("confidence")
-        elif len(names) == 1:
+        elif len(names) == 1 or spec.output.name in names:
             self._outputs = None
+            self._raw = names.index(spec.output.name) if spec.output.name in names else 0
         else:
             raise ModelUnavailable(f"{spec.id} gives {', '.join(names)}; a recogniser gives index and confidence.")
+        self._grid: windows.Grid | None = None
 
     @classmethod
     def open(cls, spec: ModelSpec, *, threads: int = 1) -> Recognizer:
@@ -73,15 +76,47 @@ class Recognizer:
         return [answers[n] for n in range(len(crops))]
 
     def _read_batch(self, lines: Sequence[NDArray[np.uint8]], rule: InputRule) -> list[LineText]:
+        if rule.overlap and lines[0].shape[1] > rule.width:
+            return [self._read_long(line, rule) for line in lines]
         tensor = to_batch(lines, rule)
-        padded = tensor.shape[3 if rule.layout == "NCHW" else 2]
-        out = self._session.run(tensor)
-        index, sure = ctc.reduce(out[0]) if self._outputs is None else (out[self._outputs[0]], out[self._outputs[1]])
+        padded = tensor.shape[rule.layout.index("W")]
+        out = self._run(tensor)
+        index, sure = self._best(out)
         assert index.shape[0] == len(lines), "the model gave back another number of lines"
         return [
             ctc.decode(i, c, self._classes, blank=self.spec.blank, model=self.spec.id, filled=line.shape[1] / padded)
             for i, c, line in zip(index, sure, lines, strict=True)
         ]
+
+    def _read_long(self, line: NDArray[np.uint8], rule: InputRule) -> LineText:
+        """One line that is longer than the model is wide, through windows."""
+        if self._grid is None:
+            first, _ = self._best(self._run(to_batch([line[:, : rule.width]], rule)))
+            self._grid = windows.Grid(rule.width, first.shape[1], rule.overlap)
+        grid, starts = self._grid, self._grid.starts(line.shape[1])
+        views = windows.pieces(line, starts, grid)
+        at_once = max(1, _BUDGET // rule.width)
+        read = [
+            one
+            for n in range(0, len(views), at_once)
+            for one in zip(*self._best(self._run(to_batch(views[n : n + at_once], rule))), strict=True)
+        ]
+        index, sure = windows.join(read, starts, self.spec.blank)
+        filled = min(1.0, line.shape[1] * grid.steps / (len(index) * rule.width))
+        return ctc.decode(index, sure, self._classes, blank=self.spec.blank, model=self.spec.id, filled=filled)
+
+    def _run(self, tensor: NDArray[np.float32]) -> list[NDArray[Any]]:
+        """The model's outputs, in parts where its file fixes how many lines it takes at once."""
+        size = self.spec.input.batch or len(tensor)
+        parts = [self._session.run(tensor[n : n + size]) for n in range(0, len(tensor), size)]
+        axis = 1 if self._outputs is None and self.spec.output.order == "TNC" else 0
+        return parts[0] if len(parts) == 1 else [np.concatenate(out, axis) for out in zip(*parts, strict=True)]
+
+    def _best(self, out: list[NDArray[Any]]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Class and confidence of every column, (N, T) each."""
+        if self._outputs is None:
+            return outputs.reduced(out[self._raw], self.spec.output)
+        return out[self._outputs[0]], out[self._outputs[1]]
 
     def close(self) -> None:
         """Release the model's memory."""

@@ -1,4 +1,4 @@
-"""The registry: registry.toml read, files found, hashes checked."""
+"""The registry: registry.toml and the models that people added to the state folder; files found, hashes checked."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ from importlib import resources, util
 from pathlib import Path
 from typing import Any
 
-from ocrfarm_models.spec import DetectorRule, DoubtRule, InputRule, Kind, ModelSpec
+from ocrfarm_models.spec import DetectorRule, DoubtRule, InputRule, Kind, ModelSpec, OutputRule
 from ocrfarm_shared.errors import ModelUnavailable
 from ocrfarm_shared.settings import settings
 
 
 @dataclass(frozen=True)
 class Row:
-    """One table of registry.toml, its base's fields filled in. `recipe` is empty where the file is run as it is."""
+    """One table of registry.toml, its base's fields filled in. `recipe` is empty where the file is run as it is.
+
+    `added` is empty for these; a model that somebody added (`own.py`) has there a sha256 over its file, characters and rule.
+    """
 
     id: str
     kind: Kind
@@ -37,20 +40,41 @@ class Row:
     revision: int = 1
     keep: tuple[str, ...] = ()
     figures: dict[str, float] = field(default_factory=dict, hash=False)
+    output: OutputRule = field(default_factory=OutputRule)
+    added: str = ""
 
     @property
     def version(self) -> str:
         """What cache keys hold: which model this is and how it was made. Needs no file."""
+        if self.added:
+            return f"{self.id}@own-{self.added[:12]}"
         return f"{self.id}@{self.recipe or 'file'}{self.revision}-{self.sha256[:8]}"
+
+
+ROW_FILE = "model.toml"
+"""The row of an added model, in its folder under `settings().own_models_folder`; its `file` is the one beside it."""
 
 
 @cache
 def rows() -> dict[str, Row]:
-    """All rows by id, in the file's order."""
+    """All rows by id, in the file's order, then the models that were added on this node. Raises ModelUnavailable."""
     raw: dict[str, dict[str, Any]] = tomllib.loads(
         (resources.files("ocrfarm_models") / "registry.toml").read_text("utf8")
     )
-    return {name: _row(name, raw) for name in raw}
+    own = {path.parent.name: _own_row(path) for path in sorted(settings().own_models_folder.glob(f"*/{ROW_FILE}"))}
+    shipped = {name: _row(name, raw) for name in raw}
+    return shipped | {name: row for name, row in own.items() if name not in shipped}
+
+
+def _own_row(path: Path) -> Row:
+    name = path.parent.name
+    try:
+        fields = tomllib.loads(path.read_text("utf8"))
+        return _row(name, {name: fields | {"file": str(path.parent.absolute() / fields["file"])}})
+    except (OSError, ValueError, TypeError, KeyError) as err:
+        raise ModelUnavailable(
+            f"{path} does not describe a model ({err}); run `ocrfarm models remove {name}` and add it again."
+        ) from None
 
 
 def _row(name: str, raw: dict[str, dict[str, Any]]) -> Row:
@@ -61,6 +85,7 @@ def _row(name: str, raw: dict[str, dict[str, Any]]) -> Row:
     fields["input"] = InputRule(**fields["input"])
     fields["detector"] = DetectorRule(**fields.get("detector", {}))
     fields["doubt"] = DoubtRule(**fields.get("doubt", {}))
+    fields["output"] = OutputRule(**fields.get("output", {}))
     return Row(id=name, **fields)
 
 
@@ -91,7 +116,8 @@ def source_path(entry: Row) -> Path:
         path = Path(next(iter(found.submodule_search_locations))) / inside
         remedy = f"reinstall {package} (`uv sync --reinstall-package {package}`)"
     else:
-        path, remedy = Path(__file__).parent / entry.file, "reinstall ocrfarm"
+        path = Path(__file__).parent / entry.file  # an absolute file stays as it is
+        remedy = f"add it again (`ocrfarm models add {entry.id}`)" if entry.added else "reinstall ocrfarm"
     _check(path, entry.sha256, entry.id, remedy)
     return path
 
@@ -125,6 +151,7 @@ def resolve(model_id: str) -> ModelSpec:
         charset=entry.charset,
         blank=entry.blank,
         space=entry.space,
+        output=entry.output,
         threshold=entry.threshold,
         detector=entry.detector,
         doubt=entry.doubt,

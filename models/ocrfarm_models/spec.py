@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Literal
 
 Kind = Literal["detector", "classifier", "recognizer"]
-Layout = Literal["NCHW", "NHWC"]
+Layout = Literal["NCHW", "NHWC", "NWHC"]
+Fit = Literal["pad", "stretch"]
+Order = Literal["NTC", "TNC"]
+Activation = Literal["softmax", "logits", "log_softmax"]
 Channels = Literal["RGB", "BGR", "GREY"]
 
 
@@ -26,6 +29,11 @@ class InputRule:
     max_width   wider lines are squeezed to this many columns, never cut
     mean, std   one number for all channels: value = (pixel / 255 - mean) / std
     pad         value, after normalising, of the columns right of a line that is narrower than its batch
+    layout      axes of the tensor: N lines, C channels, H rows, W columns; NWHC is a picture on its side (the Keras captcha example)
+    fit         pad: a line keeps its aspect ratio; stretch: it fills `width`, whatever its own width is
+    overlap     columns that neighbouring windows share, where a line longer than `width` is read through windows (`windows.py`);
+                0: it is squeezed into `width`
+    batch       lines that the model takes at once, where its file fixes that; 0: any number
     """
 
     height: int
@@ -39,11 +47,28 @@ class InputRule:
     mean: float = 0.5
     std: float = 0.5
     pad: float = 0.0
+    fit: Fit = "pad"
+    overlap: int = 0
+    batch: int = 0
 
     @property
     def depth(self) -> int:
         """Channels of the tensor."""
         return 1 if self.channels == "GREY" else 3
+
+
+@dataclass(frozen=True)
+class OutputRule:
+    """What a recogniser's output tensor holds, where it is not reduced in the graph to `index` and `confidence`.
+
+    order       its axes: N lines, T columns, C classes
+    activation  softmax: probabilities; log_softmax: their logarithms; logits: neither, softmax is still to be taken
+    name        of the output, where the model has several; empty: it has one
+    """
+
+    order: Order = "NTC"
+    activation: Activation = "softmax"
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -97,6 +122,7 @@ class ModelSpec:
     charset: str = ""
     blank: int = 0
     space: bool = False
+    output: OutputRule = field(default_factory=OutputRule)
     threshold: float = 0.0
     detector: DetectorRule = field(default_factory=DetectorRule)
     doubt: DoubtRule = field(default_factory=DoubtRule)

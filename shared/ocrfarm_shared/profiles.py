@@ -1,24 +1,33 @@
-"""Profiles: named choices of models and thresholds, read once from profiles.toml."""
+"""Profiles: named choices of models and thresholds, read once from profiles.toml and from the models that people added.
+
+`ocrfarm models add NAME` puts a `profile.toml` into the state folder; gateway and workers read it when they start. It holds the profile's
+fields and a table `versions` with what cache keys hold of its own model. A gateway on another machine needs that one file, in
+`own-models/NAME/` of its own state folder.
+"""
 
 from __future__ import annotations
 
 import tomllib
 from functools import cache
 from importlib import resources
+from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
 from ocrfarm_shared.errors import UnknownProfile
+from ocrfarm_shared.settings import SettingsError, settings
+
+OWN_FILE = "profile.toml"
 
 
 class Profile(BaseModel):
-    """One named choice. The model ids are part of every cache key made under it."""
+    """One named choice. The model ids are part of every cache key made under it. No detector: each picture is read as one line."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     description: str
-    detector: str
+    detector: str | None = None
     recognizer: str
     classifier: str | None = None
     fallback: str | None = None
@@ -34,7 +43,26 @@ def _table() -> tuple[str, dict[str, Profile], dict[str, str]]:
     text = (resources.files("ocrfarm_shared") / "profiles.toml").read_text("utf8")
     raw = tomllib.loads(text)
     default, versions = raw.pop("default"), raw.pop("versions")
-    return default, {name: Profile(name=name, **row) for name, row in raw.items()}, versions
+    known = {name: Profile(name=name, **row) for name, row in raw.items()}
+    for path in sorted(settings().own_models_folder.glob(f"*/{OWN_FILE}")):
+        own, own_versions = _own(path)
+        known.setdefault(own.name, own)
+        versions = own_versions | versions
+    return default, known, versions
+
+
+def _own(path: Path) -> tuple[Profile, dict[str, str]]:
+    """An added model's profile, named as its folder. Raises SettingsError."""
+    name = path.parent.name
+    try:
+        row = tomllib.loads(path.read_text("utf8"))
+        versions = {str(model): str(version) for model, version in row.pop("versions").items()}
+        return Profile(name=name, **row), versions
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as err:
+        said = str(err).splitlines()[0]
+        raise SettingsError(
+            f"{path} is not a profile ({said}); run `ocrfarm models remove {name}` and add the model again."
+        ) from None
 
 
 def default_profile() -> str:

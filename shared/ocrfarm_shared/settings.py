@@ -128,6 +128,11 @@ class Settings(BaseModel):
         return self.model_folder or self.state / "models"
 
     @property
+    def own_models_folder(self) -> Path:
+        """Models that people added, a folder each: `ocrfarm models add`."""
+        return self.state / "own-models"
+
+    @property
     def farm_url(self) -> str:
         host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104 - compared, not bound
         return self.url or f"http://{host}:{self.port}"

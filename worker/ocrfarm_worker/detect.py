@@ -20,7 +20,8 @@ class Found:
 
 
 def find_lines(page: Prepared, width: int, height: int, engines: Engines) -> list[Found]:
-    """Lines of text on a page of `width` x `height` pixels, in no order. Empty: nothing is written there."""
+    """Lines of text on a page of `width` x `height` pixels, in no order. Empty: nothing is written there. Needs a detector."""
+    assert engines.detector is not None, "a profile without a detector reads lines"
     origin = np.array([page.left, page.top], np.float32)
     limit = np.array([width, height], np.float32)
     found: list[Found] = []

@@ -1,6 +1,8 @@
 """One page, read. The recipe:
 
 load (before this) -> prepare -> find lines -> crop -> face -> read -> order -> page
+
+A profile without a detector reads every picture as one line.
 """
 
 from __future__ import annotations
@@ -52,11 +54,11 @@ def read_page(
     """
     watch = watch or Stopwatch()
     readings, turned = None, _UPRIGHT
-    if options.layout is Layout.LINE or (
-        options.layout is Layout.AUTO and loaded.dpi is None and is_line(loaded.image)
-    ):
+    if options.layout is Layout.LINE or engines.detector is None:
         readings = _read_line(loaded, options, engines, watch)
-        if options.layout is Layout.AUTO and readings[0].text.confidence < _SURELY_A_LINE:
+    elif options.layout is Layout.AUTO and loaded.dpi is None and is_line(loaded.image):
+        readings = _read_line(loaded, options, engines, watch)
+        if readings[0].text.confidence < _SURELY_A_LINE:
             readings = None
     if readings is None:
         readings, turned = _read_lines(loaded, options, engines, watch)

@@ -56,10 +56,10 @@ def _read(crops: Sequence[Crop], engines: Engines, *, orientation: bool) -> list
 def read_whole(crop: Crop, engines: Engines, *, orientation: bool) -> Reading:
     """What an image says that is one line or word. In doubt it is tried upside down, and from both sides where it is high.
 
-    The classifier is not asked: it misses one in four that stand on their head.
+    The classifier is not asked: it misses one in four that stand on their head. A profile without one reads upright lines alone.
     """
     (reading,) = _read([crop], engines, orientation=False)
-    if orientation and reading.text.confidence < _DOUBTFUL:
+    if orientation and engines.classifier is not None and reading.text.confidence < _DOUBTFUL:
         height, width = crop.image.shape[:2]
         others = [flip(crop)] + ([turn(crop), flip(turn(crop))] if height >= TALL * width else [])
         for other in others:

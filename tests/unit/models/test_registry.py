@@ -29,7 +29,7 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
 
 def test_every_profile_is_made_of_rows_of_the_right_kind() -> None:
     for profile in profiles().values():
-        assert registry.row(profile.detector).kind == "detector"
+        assert profile.detector is None or registry.row(profile.detector).kind == "detector"
         assert registry.row(profile.recognizer).kind == "recognizer"
         assert profile.classifier is None or registry.row(profile.classifier).kind == "classifier"
 
