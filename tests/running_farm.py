@@ -9,14 +9,16 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
+import redis
 
 ROOT = Path(__file__).resolve().parents[1]
+INJECT = ROOT / "tests" / "faults" / "inject"
 ENDED = {"succeeded", "partial", "failed", "cancelled"}
 
 
@@ -27,9 +29,21 @@ def free_port() -> int:
 
 
 class RunningFarm:
-    """`ocrfarm up` with settings of its own. Built models are shared by all farms of this checkout, so they are built once."""
+    """`ocrfarm up` with settings of its own. Built models are shared by all farms of this checkout, so they are built once.
 
-    def __init__(self, state: Path, *, workers: int = 2, python_path: Path | None = None, **settings: Any) -> None:
+    `patches`: [file, old text, new text] each, applied to the product's sources in the farm's processes (faults/inject), before those of
+    FAULTS_PATCHES, by which faults/defences.py takes a defence out of whatever farm a test starts.
+    """
+
+    def __init__(
+        self,
+        state: Path,
+        *,
+        workers: int = 2,
+        python_path: Path | None = None,
+        patches: Sequence[tuple[str, str, str]] = (),
+        **settings: Any,
+    ) -> None:
         self.state = state
         self.port = free_port()
         self.log = state / "up.log"
@@ -40,20 +54,26 @@ class RunningFarm:
         }  # fmt: skip
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith("OCRFARM_")}
         self.environment |= {f"OCRFARM_{k.upper()}": str(v) for k, v in chosen.items()}
-        if python_path:
-            self.environment["PYTHONPATH"] = str(python_path)
+        patches = [*patches, *json.loads(os.environ.get("FAULTS_PATCHES", "[]"))]
+        if python_path or patches:
+            self.environment["PYTHONPATH"] = str(python_path or INJECT)
+            self.environment["FAULTS_PATCHES"] = json.dumps(patches)
+            self.environment["FAULTS_DIE_AT"] = str(state / "die-at")
         self.process: subprocess.Popen[bytes] | None = None
         self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=90, trust_env=False)
 
     # ------------------------------------------------------------------ life
     def start(self, timeout: float = 300) -> RunningFarm:
+        self.launch()
+        self.wait_ready(timeout)
+        return self
+
+    def launch(self) -> None:
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "ocrfarm", "up", "--no-samples"],
                 env=self.environment, cwd=ROOT, stdout=out, stderr=out, stdin=subprocess.DEVNULL, start_new_session=True,
             )  # fmt: skip
-        self.wait_ready(timeout)
-        return self
 
     def wait_ready(self, timeout: float = 60) -> None:
         limit = time.monotonic() + timeout
@@ -114,6 +134,14 @@ class RunningFarm:
                 pass
             time.sleep(0.05)
         raise TimeoutError(f"{part} was not restarted:\n{self.logs()}")
+
+    def redis(self) -> redis.Redis:
+        """A connection to its embedded Redis."""
+        return redis.Redis.from_url((self.state / "redis" / "url").read_text())
+
+    def pages_read(self) -> int:
+        """Results recorded since the ledger began."""
+        return int(self.http.get("/v1/farm").json()["pages_total"])
 
     # ------------------------------------------------------------------ jobs
     def submit(self, document: Path | bytes, *, name: str = "", patient: bool = True, **fields: str) -> str:

@@ -74,7 +74,15 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "broker_heartbeat": 0,  # Redis has none; health_check_interval below finds dead connections
+        # What Celery keeps for itself in Redis has the farm's prefix too: two farms on one Redis must not hand each other's messages
+        # back. (`global_keyprefix` would do it for all keys at once, and then look for the queues where our Lua does not put them.)
+        "control_exchange": f"{settings.namespace}:control",
+        "event_exchange": f"{settings.namespace}:celeryev",
+        "event_queue_prefix": f"{settings.namespace}:celeryev",
         "broker_transport_options": {
+            "unacked_key": f"{settings.namespace}:unacked",
+            "unacked_index_key": f"{settings.namespace}:unacked_index",
+            "unacked_mutex_key": f"{settings.namespace}:unacked_mutex",
             # Stamped at delivery and never refreshed, the shortest of all clients wins: it must outlive the hard limit.
             "visibility_timeout": settings.visibility_timeout_s,
             # Without these two, redelivery is swept every 100 s or so, whatever the timeout says.

@@ -2,173 +2,153 @@
 
 from __future__ import annotations
 
-import os
-import re
+import json
 import signal
 import time
 from collections.abc import Callable
 
-import httpx
 import psutil
 import pytest
 
-from tests.documents import png
-from tests.running_farm import ENDED, RunningFarm
+from tests.faults.pages import check_numbered, idle, quick, slow, stale_writes, submit_numbered, until, wait_running
+from tests.running_farm import RunningFarm
 
-pytestmark = [pytest.mark.farm, pytest.mark.timeout(240)]
-
-
-LINES = 24
+pytestmark = [pytest.mark.farm, pytest.mark.timeout(400)]
 
 
-def long_page(number: int) -> bytes:
-    """A page that takes a process a while: many lines, each naming it."""
-    lines = [f"Page {number:03d} line {n:02d} and enough words to be read for some time" for n in range(LINES)]
-    return png("\n".join(lines), width=1500, height=LINES * 50 + 80, size=28)
+def family(farm: RunningFarm) -> list[psutil.Process]:
+    """The pool's parent and its processes."""
+    return [psutil.Process(farm.pid("worker")), *farm.worker_children()]
 
 
-def wait_running(farm: RunningFarm, jobs: list[str], at_least: int = 1) -> list[str]:
-    limit = time.monotonic() + 60
-    while time.monotonic() < limit:
-        running = [job for job in jobs if farm.job(job)["state"] == "running"]
-        if len(running) >= at_least:
-            return running
-        time.sleep(0.1)
-    raise TimeoutError("nothing was running")
+def readers(farm: RunningFarm) -> list[psutil.Process]:
+    return [p for p in farm.worker_children() if not p.children()]
 
 
-def check_texts(farm: RunningFarm, jobs: list[str], views: dict[str, dict]) -> None:
-    assert {v["state"] for v in views.values()} == {"succeeded"}, views
-    for number, job in enumerate(jobs):
-        text = farm.text(job)
-        assert text.count(f"{number:03d}") >= LINES - 1, f"job {number} has another's text, or half of it"
-    state = farm.http.get("/v1/farm").json()
-    assert (state["queued_units"], state["running_units"]) == (0, 0)
-
-
-def test_a_worker_child(start_farm: Callable[..., RunningFarm]) -> None:
-    farm = start_farm()
-    jobs = [farm.submit(long_page(n)) for n in range(8)]
-    wait_running(farm, jobs, 2)
-    victims = [p for p in farm.worker_children() if not p.children()]
-    killed = time.monotonic()
-    for victim in victims:
-        victim.kill()
-    again = None
-    while again is None and time.monotonic() < killed + 60:
-        if any(farm.job(job)["attempt"] >= 2 for job in jobs):
-            again = time.monotonic() - killed
-        time.sleep(0.1)
-    assert again is not None, farm.logs()
-    assert again < 30, f"the page ran elsewhere only after {again:.1f} s"
-    check_texts(farm, jobs, farm.wait(jobs))
-
-
-def test_the_whole_pool(start_farm: Callable[..., RunningFarm]) -> None:
-    """Parent and children at once: nobody is left to say so, and the lease must run out."""
-    farm = start_farm()
-    jobs = [farm.submit(long_page(n)) for n in range(6)]
-    held = wait_running(farm, jobs, 2)
-    old = farm.pid("worker")
-    family = [psutil.Process(old), *farm.worker_children()]
-    killed = time.monotonic()
-    for process in family:
+@pytest.mark.row(n=1)
+def test_a_message_lost_between_redis_and_a_worker(farm: RunningFarm) -> None:
+    """The BRPOP window: a stopped worker's connection takes the message, then the worker is killed. Celery has lost it; we have not."""
+    old, stopped = farm.pid("worker"), family(farm)
+    for process in stopped:
+        process.send_signal(signal.SIGSTOP)
+    jobs = submit_numbered(farm, 3)
+    with farm.redis() as connection:
+        published = sum(connection.zcard(key) for key in connection.scan_iter("of:published:*"))
+        handed = published - sum(connection.llen(key) for key in connection.scan_iter("of:q:*"))
+    for process in stopped:
         process.kill()
-    waiting = set(held)
-    while waiting and time.monotonic() < killed + 60:
-        waiting -= {job for job in waiting if farm.job(job)["attempt"] >= 2}
-        time.sleep(0.1)
-    took = time.monotonic() - killed
-    assert not waiting, farm.logs()
-    assert took < 30, f"the pages ran elsewhere only after {took:.1f} s"
-    check_texts(farm, jobs, farm.wait(jobs))
+    assert handed >= 1, "no message was on its way to the worker that was killed: the fault was not there"
+    check_numbered(farm, jobs, farm.wait(jobs))
     farm.wait_restarted("worker", old)
 
 
-def test_the_pools_parent_alone(start_farm: Callable[..., RunningFarm]) -> None:
-    farm = start_farm()
-    jobs = [farm.submit(long_page(n)) for n in range(6)]
+@pytest.mark.row(n=2)
+def test_the_whole_pool(farm: RunningFarm) -> None:
+    """Parent and children at once: nobody is left to say so, and the lease must run out."""
+    read = farm.pages_read()
+    jobs = submit_numbered(farm, 4, slow)
+    held = wait_running(farm, jobs, 2)
+    old, killed = farm.pid("worker"), time.monotonic()
+    for process in family(farm):
+        process.kill()
+    until(lambda: all(farm.job(job)["attempt"] >= 2 for job in held), 60, "the pages never ran elsewhere")
+    took = time.monotonic() - killed
+    assert took < 30, f"the pages ran elsewhere only after {took:.1f} s"
+    check_numbered(farm, jobs, farm.wait(jobs))
+    assert farm.pages_read() - read == len(jobs), "a result was recorded twice"
+    farm.wait_restarted("worker", old)
+
+
+@pytest.mark.row(n=2)
+def test_a_worker_child(farm: RunningFarm) -> None:
+    """The pool's parent sees it die, and lets go of its page at once."""
+    jobs = submit_numbered(farm, 4, slow)
+    held = wait_running(farm, jobs, 2)
+    killed = time.monotonic()
+    for victim in readers(farm):
+        victim.kill()
+    until(lambda: all(farm.job(job)["attempt"] >= 2 for job in held), 60, "the pages never ran elsewhere")
+    took = time.monotonic() - killed
+    assert took < 30, f"the pages ran elsewhere only after {took:.1f} s"
+    check_numbered(farm, jobs, farm.wait(jobs))
+
+
+def test_the_pools_parent_alone(farm: RunningFarm) -> None:
+    jobs = submit_numbered(farm, 4, slow)
     wait_running(farm, jobs, 2)
     orphans = farm.worker_children()
     old = farm.kill("worker")
-    check_texts(farm, jobs, farm.wait(jobs))
+    check_numbered(farm, jobs, farm.wait(jobs))
     farm.wait_restarted("worker", old)
-    limit = time.monotonic() + 30
-    while any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in orphans):
-        assert time.monotonic() < limit, "processes of the dead pool live on"
-        time.sleep(0.1)
+    until(
+        lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in orphans),
+        30,
+        "processes of the dead pool live on",
+    )
 
 
-def test_redis_three_times(start_farm: Callable[..., RunningFarm]) -> None:
-    farm = start_farm()
-    jobs = [farm.submit(long_page(n)) for n in range(8)]
+@pytest.mark.row(n=3)
+def test_redis_three_times(farm: RunningFarm) -> None:
+    jobs = submit_numbered(farm, 12, slow)
     for _ in range(3):
-        wait_running(farm, jobs) if any(farm.job(j)["state"] not in ENDED for j in jobs) else None
+        wait_running(farm, jobs)
         old = farm.kill("redis")
         farm.wait_restarted("redis", old)
-        time.sleep(1.5)
-        limit = time.monotonic() + 60
-        while True:
-            try:
-                if farm.http.get("/v1/farm").status_code == 200:
-                    break
-            except httpx.TransportError:
-                pass
-            assert time.monotonic() < limit, farm.logs()
-            time.sleep(0.1)
-    check_texts(farm, jobs, farm.wait(jobs, timeout=180))
+        until(lambda: farm.http.get("/v1/farm").status_code == 200, 60, "Redis did not come back")
+    check_numbered(farm, jobs, farm.wait(jobs))
+    assert idle(farm)
 
 
-def test_the_gateway(start_farm: Callable[..., RunningFarm]) -> None:
-    farm = start_farm()
+def test_the_gateway(farm: RunningFarm) -> None:
     jobs = []
     for n in range(9):
-        jobs.append(farm.submit(long_page(n)))
+        jobs.append(farm.submit(quick(f"Page number {100 + n}"), cache="off"))
         if n in (3, 7):
             farm.kill("api")
-    check_texts(farm, jobs, farm.wait(jobs))
+    check_numbered(farm, jobs, farm.wait(jobs))
 
 
-def test_the_dispatcher(start_farm: Callable[..., RunningFarm]) -> None:
-    farm = start_farm()
-    jobs = [farm.submit(long_page(n)) for n in range(4)]
+def test_the_dispatcher(farm: RunningFarm) -> None:
+    jobs = submit_numbered(farm, 4, slow)
     old = farm.kill("dispatcher")
-    check_texts(farm, jobs, farm.wait(jobs))
+    check_numbered(farm, jobs, farm.wait(jobs))
     farm.wait_restarted("dispatcher", old)
 
 
-def test_a_message_lost_between_redis_and_a_worker(start_farm: Callable[..., RunningFarm]) -> None:
-    """The BRPOP window: a stopped worker's connection takes the message, then the worker is killed. Celery has lost it; we have not."""
-    farm = start_farm()
-    old = farm.pid("worker")
-    family = [psutil.Process(old), *farm.worker_children()]
-    for process in family:
-        process.send_signal(signal.SIGSTOP)
-    jobs = [farm.submit(long_page(n)) for n in range(3)]
-    time.sleep(1)
-    for process in family:
-        process.kill()
-    check_texts(farm, jobs, farm.wait(jobs, timeout=120))
-
-
+@pytest.mark.row(n=12)
 def test_a_worker_that_wakes_too_late_writes_nothing(start_farm: Callable[..., RunningFarm]) -> None:
-    """Stopped past its lease in mid-page, then continued: its write is stale, the other's stands."""
-    farm = start_farm(heartbeat_s=0.5, lease_s=1.5, sweep_s=0.5)
-    jobs = [farm.submit(long_page(n)) for n in range(2)]
-    wait_running(farm, jobs, 2)
-    sleepers = [p for p in farm.worker_children() if not p.children()]
-    victim = sleepers[0]
-    victim.send_signal(signal.SIGSTOP)
-    check_texts(farm, jobs, farm.wait(jobs, timeout=120))
-    assert stale_writes(farm) == 0
-    os.kill(victim.pid, signal.SIGCONT)
-    limit = time.monotonic() + 60
-    while stale_writes(farm) == 0:
-        assert time.monotonic() < limit, "the sleeper never tried to write"
-        time.sleep(0.1)
-    check_texts(farm, jobs, {job: farm.job(job) for job in jobs})
+    """Stopped past its lease in mid-page, then continued while another holds its page: its write is refused, the other's stands."""
+    farm = start_farm(heartbeat_s=1, lease_s=3, sweep_s=0.5)
+    read = farm.pages_read()
+    job = farm.submit(slow("Page number 100"), cache="off")
+    wait_running(farm, [job])
+    sleeper = psutil.Process(holder_of(farm))
+    sleeper.send_signal(signal.SIGSTOP)
+    until(lambda: farm.job(job)["attempt"] >= 2, 60, "its page was not handed to another")
+    others = [p for p in readers(farm) if p.pid != sleeper.pid]
+    for other in others:
+        other.send_signal(signal.SIGSTOP)  # so that the page is held when the sleeper wakes
+    sleeper.send_signal(signal.SIGCONT)
+    until(
+        lambda: stale_writes(farm) >= 1 or farm.job(job)["state"] == "succeeded", 60, "the sleeper never tried to write"
+    )
+    refused = stale_writes(farm)
+    for other in others:
+        other.send_signal(signal.SIGCONT)
+    assert refused >= 1, "the write of a worker that had lost its lease was taken"
+    check_numbered(farm, [job], farm.wait([job]))
+    assert farm.pages_read() - read == 1
 
 
-def stale_writes(farm: RunningFarm) -> int:
-    found = re.search(r"^ocrfarm_stale_writes_total (\d+)", farm.http.get("/metrics").text, re.M)
-    return int(found[1]) if found else 0
+def holder_of(farm: RunningFarm) -> int:
+    """The process id of the one worker process that holds a unit, by what its heart says; it says so at its next beat."""
+    found: list[int] = []
+
+    def beaten() -> bool:
+        with farm.redis() as connection:
+            said = [connection.get(key) for key in connection.scan_iter("of:process:*")]
+        found[:] = [row["pid"] for row in map(json.loads, filter(None, said)) if row["reading"]]
+        return bool(found)
+
+    until(beaten, 2, "nobody says that it reads")
+    return found[0]

@@ -1,27 +1,55 @@
-"""Put on PYTHONPATH by fault tests: worker processes then misbehave on pages of certain widths. Nothing in the product knows of this.
+"""Put on PYTHONPATH by fault tests: the farm's processes then misbehave as the test asks. Nothing in the product knows of this.
 
-Python imports `sitecustomize` at its start (docs.python.org, module site); this one waits for `ocrfarm_worker.tasks` and wraps its `read`.
+Python imports `sitecustomize` at its start (docs.python.org, module site). This one does four things:
+
+- worker processes misbehave on pages of certain widths (`misbehave`);
+- `FAULTS_PATCHES`, a JSON list of [file, old text, new text], is applied to the product's sources as they are imported, the ledger's Lua
+  scripts among them: so a test can take a defence out, or make an hour short;
+- `FAULTS_DIE_AT` names a file; a process that comes to `die("step")` kills itself where that step is written in the file, once;
+- `FAULTS_CLOCK_OFFSET_S` puts this process's clock off.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.abc
 import importlib.machinery
+import json
 import os
 import signal
 import sys
 import time
-from types import ModuleType
+from pathlib import Path
+from types import CodeType, ModuleType
 from typing import Any
 
+ROOT = Path(__file__).resolve().parents[3]
 HANGS, DIES, RUNS_OUT_OF_MEMORY, RAISES, TAKES_TWO_SECONDS = 901, 902, 903, 904, 905
+PATCHES: list[tuple[str, str, str]] = [tuple(patch) for patch in json.loads(os.environ.get("FAULTS_PATCHES", "[]"))]
+
+
+def patched(file: str, source: str) -> str:
+    """The source with every patch of this file applied. Raises LookupError for one whose place is not there, or there twice."""
+    for name, old, new in PATCHES:
+        if name == file:
+            if source.count(old) != 1:
+                raise LookupError(f"a patch of {file} fits {source.count(old)} places: {old!r}")
+            source = source.replace(old, new)
+    return source
+
+
+def die(step: str) -> None:
+    """Kill this process here, if a test has asked for it; once."""
+    order = Path(os.environ.get("FAULTS_DIE_AT", "/nonexistent"))
+    if order.is_file() and order.read_text() == step:
+        order.unlink()
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def misbehave(width: int) -> None:
     if width == HANGS:
-        signal.pthread_sigmask(
-            signal.SIG_BLOCK, [signal.SIGUSR1]
-        )  # as a long call into C would: the soft limit is not heard
+        # as a long call into C would: the soft limit is not heard
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
         while True:
             time.sleep(1)
     if width == DIES:
@@ -31,10 +59,10 @@ def misbehave(width: int) -> None:
     if width == RAISES:
         raise ZeroDivisionError("a fault of the test's")
     if width == TAKES_TWO_SECONDS:
-        time.sleep(2)
+        time.sleep(float(os.environ.get("FAULTS_SLOW_S", "2")))
 
 
-def wrap(tasks: ModuleType) -> None:
+def wrap_tasks(tasks: ModuleType) -> None:
     from PIL import Image
 
     read = tasks.read
@@ -49,26 +77,57 @@ def wrap(tasks: ModuleType) -> None:
     tasks.read = faulty  # type: ignore[attr-defined]
 
 
-class Loader(importlib.abc.Loader):
-    def __init__(self, inner: Any) -> None:
-        self.inner = inner
+def wrap_scripts(scripts: ModuleType) -> None:
+    """Lua scripts are files of their own: patched where they are put together."""
+    import hashlib
 
-    def create_module(self, spec: Any) -> Any:
-        return self.inner.create_module(spec)
+    script, folder = scripts.script, "shared/ocrfarm_shared/ledger/scripts"
+
+    def patched_script(name: str) -> Any:
+        made = script(name)
+        source = made.source
+        for part in ("prelude", "forget", "row", name):
+            text = (ROOT / folder / f"{part}.lua").read_text("utf8")
+            source = source.replace(text, patched(f"{folder}/{part}.lua", text))
+        sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+        return dataclasses.replace(made, source=source, sha=sha)
+
+    scripts.script = patched_script  # type: ignore[attr-defined]
+
+
+WRAPS = {"ocrfarm_worker.tasks": wrap_tasks, "ocrfarm_shared.ledger.scripts": wrap_scripts}
+
+
+class Loader(importlib.machinery.SourceFileLoader):
+    def get_code(self, fullname: str) -> CodeType:
+        path = Path(self.path)
+        source = patched(str(path.relative_to(ROOT)), path.read_text("utf8"))
+        return compile(source, self.path, "exec", dont_inherit=True)
 
     def exec_module(self, module: ModuleType) -> None:
-        self.inner.exec_module(module)
-        wrap(module)
+        super().exec_module(module)
+        if wrap := WRAPS.get(module.__name__):
+            wrap(module)
 
 
 class Finder(importlib.abc.MetaPathFinder):
+    files = frozenset(file for file, _, _ in PATCHES)
+
     def find_spec(self, name: str, path: Any, target: Any = None) -> Any:
-        if name != "ocrfarm_worker.tasks":
+        if not name.startswith("ocrfarm"):
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
-        if spec is not None and spec.loader is not None:
-            spec.loader = Loader(spec.loader)
+        if spec is None or not isinstance(spec.loader, importlib.machinery.SourceFileLoader) or spec.origin is None:
+            return spec
+        origin = Path(spec.origin)
+        mine = origin.is_relative_to(ROOT) and str(origin.relative_to(ROOT)) in self.files
+        if mine or name in WRAPS:
+            spec.loader = Loader(name, spec.origin)
         return spec
 
 
 sys.meta_path.insert(0, Finder())
+
+if offset := float(os.environ.get("FAULTS_CLOCK_OFFSET_S", "0")):
+    now = time.time
+    time.time = lambda: now() + offset

@@ -67,3 +67,14 @@ def test_settings_that_the_promise_rests_on(farm_settings: Settings) -> None:
     assert conf.accept_content == ["json"]
     assert conf.broker_transport_options["unacked_restore_interval"] == 10
     assert conf.broker_transport_options["unacked_restore_throttle"] == 1
+
+
+def test_what_celery_keeps_in_redis_has_the_farms_prefix(farm_settings: Settings) -> None:
+    """Two farms on one Redis would hand each other's messages back, and answer each other's remote control."""
+    conf = make_app(farm_settings).conf
+    mine = f"{farm_settings.namespace}:"
+    options = conf.broker_transport_options
+    for name in ("unacked_key", "unacked_index_key", "unacked_mutex_key"):
+        assert options[name].startswith(mine)
+    for name in ("control_exchange", "event_exchange", "event_queue_prefix"):
+        assert conf[name].startswith(mine)

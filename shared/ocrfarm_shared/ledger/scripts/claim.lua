@@ -1,4 +1,5 @@
 -- A worker takes a unit: compare-and-set published/waiting -> running, attempt + 1, a fencing token, a lease.
+even_when_full()
 local unit = A.unit
 local uk = key('unit', unit)
 local u = get(uk)

@@ -1,4 +1,5 @@
 -- A worker process leaves: its slot goes at once instead of at its lease's end.
+even_when_full()
 call('ZREM', key('slots'), A.process)
 call('DEL', key('process', A.process))
 return reply({})

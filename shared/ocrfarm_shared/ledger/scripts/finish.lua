@@ -1,4 +1,5 @@
 -- A page was read: store it once, by the holder of the token alone; the last one ends the run and every job that follows it.
+even_when_full()
 local u = settle(A.unit, A.token)
 if not u then return reply({recorded = false}) end
 local rk = key('run', u.run)

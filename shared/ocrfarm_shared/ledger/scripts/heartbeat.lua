@@ -1,4 +1,5 @@
 -- A worker process says that it lives; the unit that it holds, if any, keeps its lease.
+even_when_full()
 call('ZADD', key('slots'), stamp(NOW + A.lease_s), A.process)
 call('SET', key('process', A.process), A.info, 'EX', math.ceil(A.lease_s))
 local state = 'idle'

@@ -1,4 +1,5 @@
 -- One dispatcher leads: whoever holds the lock, until it lets it lapse.
+even_when_full()
 local k = key('leader')
 local holder = call('GET', k)
 if holder and holder ~= A.who then return reply({leads = false}) end

@@ -1,4 +1,5 @@
 -- A document was opened: its pages become units, a window of them at once.
+even_when_full()
 local u, run = settle(A.unit, A.token)
 if not u then return reply({recorded = false}) end
 local rk = key('run', u.run)

@@ -1,6 +1,6 @@
 -- What every script shares: key names, the clock, lanes, handing out, ending. Prepended to each script by scripts.py.
 -- ARGV[1] the namespace, ARGV[2] the call's arguments as JSON, ARGV[3] bytes where a call carries some.
--- Each script is one transition: Redis runs it whole or (memory full before the first write) not at all.
+-- Each script is one transition: Redis runs it whole or (a full memory, before the first write) not at all.
 -- Keys are made here and not declared, so a farm needs one Redis, not a Redis Cluster.
 
 local NS, A, BYTES = ARGV[1], cjson.decode(ARGV[2]), ARGV[3]
@@ -22,6 +22,11 @@ end
 local function reply(t) return cjson.encode(t) end
 local function text(v) if v == nil or v == cjson.null then return '' end return tostring(v) end
 local function given(v) if v == nil or v == '' or v == cjson.null then return nil end return v end
+
+-- What frees memory, and what was accepted before, must go on when Redis is full, or it stays full for ever. Redis refuses commands that
+-- may take memory only until a script has written something (6.2 and 7 alike), and deleting what is not there takes none. submit.lua
+-- alone does not say this: a full farm accepts nothing new.
+local function even_when_full() call('DEL', key('-')) end
 
 local function event(t) call('PUBLISH', key('events'), cjson.encode(t)) end
 local function count(name, n) call('HINCRBY', key('stats'), name, n or 1) end

@@ -1,5 +1,6 @@
 -- Which uploads may be unlinked now: no job refers to them, no gateway is about to. The caller unlinks those returned, then
 -- names them in `done`; in between, submit.lua makes gateways wait, so that no upload is unlinked under a new job.
+even_when_full()
 local free = {}
 for _, blob in ipairs(A.done) do call('DEL', key('reaping', blob)) end
 

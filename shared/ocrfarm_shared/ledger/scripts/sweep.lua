@@ -1,4 +1,5 @@
 -- The dispatcher's round. Everything here is safe to run twice, and by two dispatchers.
+even_when_full()
 local done = {lost = 0, republished = 0, delayed = 0, deadlines = 0, expired = 0}
 local limit = A.limit
 local live = slots()
