@@ -61,11 +61,11 @@ class Detector:
 def input_size(height: int, width: int, rule: DetectorRule, image: InputRule) -> tuple[int, int]:
     """Height and width of the tensor for an image of `height` x `width` pixels.
 
-    A short side under `min_side` is enlarged to it, so that small print stays legible; then a long side over `max_side` is
-    reduced to it. Both are rounded to the network's multiple.
+    A short side under `min_side` is enlarged to it, so that small print stays legible; an area over `max_pixels` and a long
+    side over `max_side` are reduced. Both sides are rounded to the network's multiple.
     """
     scale = max(1.0, rule.min_side / min(height, width))
-    scale = min(scale, rule.max_side / max(height, width))
+    scale = min(scale, math.sqrt(rule.max_pixels / (height * width)), rule.max_side / max(height, width))
     step = image.multiple
     return max(step, round(height * scale / step) * step), max(step, round(width * scale / step) * step)
 

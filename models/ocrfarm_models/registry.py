@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib import resources, util
 from pathlib import Path
@@ -45,10 +45,14 @@ class Row:
 
     @property
     def version(self) -> str:
-        """What cache keys hold: which model this is and how it was made. Needs no file."""
+        """What cache keys hold: which model this is, how it is made and how it is asked. Needs no file."""
         if self.added:
             return f"{self.id}@own-{self.added[:12]}"
-        return f"{self.id}@{self.recipe or 'file'}{self.revision}-{self.sha256[:8]}"
+        told = asdict(self)
+        for name in ("id", "title", "licence", "figures"):
+            del told[name]
+        digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+        return f"{self.id}@{self.recipe or 'file'}{self.revision}-{digest[:8]}"
 
 
 ROW_FILE = "model.toml"

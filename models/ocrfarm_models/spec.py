@@ -75,11 +75,16 @@ class OutputRule:
 class DetectorRule:
     """DB detector (Liao et al., 2020, "Real-time scene text detection with differentiable binarization").
 
-    Sides are pixels of the image given; thresholds are on the 0..1 text map.
+    min_side     pixels: an image whose shorter side is less is enlarged to it
+    max_pixels   an image of more is reduced to so many; it is a matter of area, not of the longer side, so that a long
+                 receipt keeps its width
+    max_side     pixels: the longer side's limit for whatever shape
+    threshold    on the 0..1 text map; box_threshold: on a region's mean
     """
 
-    min_side: int = 736
-    max_side: int = 2000
+    min_side: int = 608
+    max_pixels: int = 1_800_000
+    max_side: int = 4000
     threshold: float = 0.3
     box_threshold: float = 0.5
     unclip: float = 1.6

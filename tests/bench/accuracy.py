@@ -26,6 +26,7 @@ from typing import Any
 
 import cv2
 
+from ocrfarm_models.build import build
 from ocrfarm_models.engines import Engines
 from ocrfarm_shared.contracts import Layout, OcrOptions, Page
 from ocrfarm_shared.profiles import get_profile
@@ -135,6 +136,9 @@ def main() -> None:
     parser.add_argument("--sets", default="", help="only these, comma separated")
     parser.add_argument("--auto", action="store_true", help="let the pipeline tell lines from pages")
     args = parser.parse_args()
+    build(
+        get_profile(args.profile).models
+    )  # here, where an error is seen: a pool would start its processes again for ever
     if args.cost:
         cost(args.cost, args.profile, args.processes)
         return

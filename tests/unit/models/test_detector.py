@@ -79,7 +79,14 @@ def test_the_tensor_fits_the_network_and_stays_under_the_limit(height: int, widt
     assert high % 32 == 0
     assert wide % 32 == 0
     assert min(high, wide) >= 32
-    assert max(high, wide) <= 2016
+    assert max(high, wide) <= 4000
+    assert high * wide <= 1_800_000 * 1.1 or min(high, wide) == 32
+
+
+def test_a_long_receipt_keeps_its_width_and_small_print_is_enlarged() -> None:
+    assert input_size(3000, 640, DetectorRule(), IMAGE)[1] >= 500
+    assert input_size(300, 400, DetectorRule(), IMAGE) == (608, 800)
+    assert input_size(1000, 760, DetectorRule(), IMAGE) == (992, 768)
 
 
 def test_an_image_becomes_normalised_planes() -> None:

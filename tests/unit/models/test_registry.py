@@ -51,6 +51,8 @@ def test_versions_tell_models_recipes_and_revisions_apart() -> None:
     assert registry.model_version(entry.id) == entry.version
     assert replace(entry, revision=entry.revision + 1).version != entry.version
     assert replace(entry, sha256="0" * 64).version != entry.version
+    assert replace(entry, input=replace(entry.input, margin=0)).version != entry.version
+    assert replace(entry, title="", figures={"x": 1.0}).version == entry.version
 
 
 def test_a_derived_row_takes_what_it_does_not_change() -> None:
