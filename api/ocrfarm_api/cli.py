@@ -25,27 +25,17 @@ def api(
     host: Annotated[str | None, typer.Option(help="Address to listen on; OCRFARM_HOST, else 127.0.0.1.")] = None,
     port: Annotated[int | None, typer.Option(help="OCRFARM_PORT, else 8000.", min=0, max=65535)] = None,
     fd: Annotated[int | None, typer.Option(help="A listening socket that this process was given.", min=0)] = None,
-    allow_anonymous: Annotated[
-        bool,
-        typer.Option(
-            "--allow-anonymous",
-            help="Listen beyond this machine although everybody who reaches the port can read and delete everything.",
-        ),
-    ] = False,
 ) -> None:
     """Run one gateway process until it is told to stop (SIGTERM, Ctrl-C)."""
     conf = _settings(host=host, port=port)
 
     from ocrfarm_api.guard import is_loopback
+    from ocrfarm_shared.keys import NO_KEYS
     from ocrfarm_shared.telemetry import start_logging
 
-    if not is_loopback(conf.host) and not allow_anonymous:
-        _refuse(
-            f"the gateway does not listen on {conf.host}: this release has no API keys, so that everybody who reaches the port "
-            "could read and delete everything. Leave the host at 127.0.0.1 and put a proxy with a login in front of it (its name "
-            "in OCRFARM_SERVER_NAMES), or say --allow-anonymous if that is what you want."
-        )
     start_logging(conf.log_level)
+    if not is_loopback(conf.host) and not conf.open_to_all and _without_keys(conf):
+        _refuse(NO_KEYS.format(host=conf.host))
 
     import uvicorn
 
@@ -97,6 +87,21 @@ def _settings(host: str | None = None, port: int | None = None) -> Settings:
     except SettingsError as err:
         _refuse(str(err))
     return conf
+
+
+def _without_keys(conf: Settings) -> bool:
+    """Whether the ledger says that there is no key. Where it does not answer the gateway starts, and lets nobody in without one."""
+    from redis.exceptions import RedisError
+
+    from ocrfarm_shared.ledger import Ledger, key_calls
+
+    ledger = Ledger.open(conf)
+    try:
+        return all(view.expired for view in ledger(key_calls.list_keys()).keys)
+    except RedisError:
+        return False
+    finally:
+        ledger.close()
 
 
 def _listen(conf: Settings) -> socket.socket:

@@ -1,4 +1,4 @@
-"""What every route works with: the ledger, the blob store, the events, threads for the disk. And who is asking."""
+"""What every route works with: the ledger, the blob store, the events, threads for the disk."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _connection(settings: Settings) -> redis.asyncio.Redis:
     return redis.asyncio.Redis.from_pool(pool)
 
 
-# Dependencies are coroutines although they wait for nothing: FastAPI runs plain functions in a thread, half a millisecond each.
+# A coroutine although it waits for nothing: FastAPI runs plain functions in a thread, half a millisecond each.
 
 
 async def farm(request: Request) -> Farm:
@@ -71,10 +71,4 @@ async def farm(request: Request) -> Farm:
     return found
 
 
-async def tenant() -> str:
-    """Whose jobs these are. Without keys there is one tenant."""
-    return "default"
-
-
 TheFarm = Annotated[Farm, Depends(farm)]
-Tenant = Annotated[str, Depends(tenant)]

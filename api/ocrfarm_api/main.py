@@ -7,15 +7,17 @@ from contextlib import asynccontextmanager
 from importlib import resources
 from pathlib import Path
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from starlette.responses import FileResponse, RedirectResponse
 from starlette.staticfiles import StaticFiles
 
 from ocrfarm_api import problems
+from ocrfarm_api.callers import caller
 from ocrfarm_api.deps import Farm
 from ocrfarm_api.guard import Guard, is_loopback
 from ocrfarm_api.metrics import Measure
-from ocrfarm_api.routes import farm, health, jobs, results
+from ocrfarm_api.routes import farm, health, jobs, keys, results
+from ocrfarm_api.routes.answers import problems as problems_of
 from ocrfarm_shared.errors import NotFound
 from ocrfarm_shared.settings import Settings
 from ocrfarm_shared.version import version
@@ -40,8 +42,10 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     app.state.farm = means
-    for room in (jobs, results, farm, health):
-        app.include_router(room.router)
+    # Asked for by the router, so that no route of these can be forgotten. The probes are open.
+    for room in (jobs, results, farm, keys):
+        app.include_router(room.router, dependencies=[Depends(caller)], responses=problems_of(401, 403))
+    app.include_router(health.router)
     _serve_web(app, settings)
     problems.install(app)
     # The last added is the outermost.
@@ -69,6 +73,10 @@ def _serve_web(app: FastAPI, settings: Settings) -> None:
         """Flower listens beside the gateway, on a port of its own."""
         if not settings.flower:
             raise NotFound("Flower does not run on this farm; start it with OCRFARM_FLOWER=1.")
+        if not is_loopback(settings.host):
+            raise NotFound(
+                f"Flower has no login, so it listens on the farm's own machine alone: http://127.0.0.1:{settings.flower_port} there."
+            )
         return RedirectResponse(f"http://{request.url.hostname}:{settings.flower_port}/")
 
     app.mount("/web", StaticFiles(directory=web), name="web")

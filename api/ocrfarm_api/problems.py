@@ -53,6 +53,8 @@ def problem(
         error=because,
     )
     sent = dict(headers or {})
+    if error.status == 401:
+        sent["WWW-Authenticate"] = 'Bearer realm="ocrfarm"'  # RFC 9110, 11.6.1
     if error.retry_after is not None:
         sent["Retry-After"] = f"{max(1, round(error.retry_after))}"
     return Response(body.model_dump_json(exclude_none=True), error.status, sent, media_type="application/problem+json")

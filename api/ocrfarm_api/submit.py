@@ -12,13 +12,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from ocrfarm_api.callers import Caller
 from ocrfarm_api.deps import Farm
 from ocrfarm_api.intake import Received
 from ocrfarm_api.options import check_single_page
 from ocrfarm_api.waiting import find
 from ocrfarm_shared.blobs import BlobStore
 from ocrfarm_shared.contracts import CacheMode, Submission
-from ocrfarm_shared.errors import Expired, FarmFull, FarmUnavailable, IdempotencyConflict
+from ocrfarm_shared.errors import Expired, FarmFull, FarmUnavailable, IdempotencyConflict, Unauthorized
 from ocrfarm_shared.fingerprint import cache_key, request_print
 from ocrfarm_shared.ledger import calls
 from ocrfarm_shared.ledger.calls import Upload
@@ -38,13 +39,13 @@ class _Key:
 
 
 async def submit(
-    farm: Farm, tenant: str, received: Received, submission: Submission, idempotency_key: str | None = None
+    farm: Farm, caller: Caller, received: Received, submission: Submission, idempotency_key: str | None = None
 ) -> JobRecord:
     """Raises FarmFull, IdempotencyConflict, NoSuchPage, FarmUnavailable and the ledger's RedisError."""
     if not received.kind.many:
         check_single_page(submission.ocr.pages)
     upload = Upload(
-        BlobStore.name(tenant, received.content), received.kind.media_type, received.size, received.kind.many
+        BlobStore.name(caller.tenant, received.content), received.kind.media_type, received.size, received.kind.many
     )
     key = _Key(idempotency_key, request_print(received.content, submission.ocr) if idempotency_key else "")
 
@@ -52,15 +53,15 @@ async def submit(
         keep = farm.blobs.keep
         await asyncio.get_running_loop().run_in_executor(farm.threads, keep, received.temporary, upload.blob)
 
-    return await _enter(farm, tenant, upload, submission, key, store)
+    return await _enter(farm, caller, upload, submission, key, store)
 
 
-async def again(farm: Farm, tenant: str, job_id: str, idempotency_key: str | None = None) -> JobRecord:
+async def again(farm: Farm, caller: Caller, job_id: str, idempotency_key: str | None = None) -> JobRecord:
     """Read a job's document again, as a new job with the same options; the cache is not asked, and is refreshed.
 
     A new job, because the old one has reached its end, and a job does that once. Raises NotFound, and Expired where the upload is gone.
     """
-    record = await find(farm, tenant, job_id)
+    record = await find(farm, caller.tenant, job_id)
     if record.gone:
         raise Expired
     cache = CacheMode.OFF if record.submission.cache is CacheMode.OFF else CacheMode.REFRESH
@@ -71,18 +72,19 @@ async def again(farm: Farm, tenant: str, job_id: str, idempotency_key: str | Non
     async def store() -> None:
         raise Expired("The document of this job is no longer kept; submit it again.")
 
-    return await _enter(farm, tenant, upload, submission, _Key(idempotency_key, f"again:{job_id}"), store)
+    return await _enter(farm, caller, upload, submission, _Key(idempotency_key, f"again:{job_id}"), store)
 
 
 async def _enter(
-    farm: Farm, tenant: str, upload: Upload, submission: Submission, key: _Key, store: Callable[[], Awaitable[None]]
+    farm: Farm, caller: Caller, upload: Upload, submission: Submission, key: _Key, store: Callable[[], Awaitable[None]]
 ) -> JobRecord:
     versions = model_versions(get_profile(submission.ocr.profile))
     call = calls.submit(
-        tenant=tenant,
+        tenant=caller.tenant,
+        key_id=caller.key_id,
         upload=upload,
         submission=submission,
-        cache_key=cache_key(tenant, upload.blob.partition("/")[2], submission.ocr, versions),
+        cache_key=cache_key(caller.tenant, upload.blob.partition("/")[2], submission.ocr, versions),
         settings=farm.settings,
         idempotency_key=key.key,
         idempotency_print=key.named,
@@ -100,6 +102,8 @@ async def _enter(
         answer = await farm.ledger(calls.stored(call))
     if answer.outcome == "full":
         raise FarmFull(retry_after=FULL_RETRY_S)
+    if answer.outcome == "revoked":
+        raise Unauthorized("This API key was revoked, or has expired, while the document came in.")
     if answer.outcome == "conflict":
         raise IdempotencyConflict
     assert answer.record is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
+from ocrfarm_api.callers import Caller, recheck
 from ocrfarm_api.deps import Farm
 from ocrfarm_api.events import NET_S
 from ocrfarm_shared.errors import NotFound
@@ -22,16 +23,18 @@ async def find(farm: Farm, tenant: str, job_id: str) -> JobRecord:
     return found[0]
 
 
-async def until_ended(farm: Farm, tenant: str, job_id: str, seconds: float) -> JobRecord:
-    """The job once it has ended, or as it stands after that long (or when this gateway is told to stop). Raises NotFound."""
+async def until_ended(farm: Farm, caller: Caller, job_id: str, seconds: float) -> JobRecord:
+    """The job once it has ended, or as it stands after that long (or when this gateway is told to stop). Raises NotFound, and Unauthorized
+    where the caller's key is revoked meanwhile: it looks again every NET_S seconds."""
     loop = asyncio.get_running_loop()
     limit = loop.time() + seconds
     with farm.events.watch(job_id) as ended:
         while True:
-            record = await find(farm, tenant, job_id)
+            record = await find(farm, caller.tenant, job_id)
             left = limit - loop.time()
             if record.view.state.ended or left <= 0 or farm.events.stopping:
                 return record
             with suppress(TimeoutError):
                 await asyncio.wait_for(ended.wait(), min(left, NET_S))
             ended.clear()
+            await recheck(farm, caller)

@@ -116,6 +116,7 @@ class Call(Generic[T]):
     headers: Mapping[str, str] = field(default_factory=dict)
     fields: Mapping[str, str] | None = None
     upload: Upload | None = None
+    json: Mapping[str, Any] | None = None
     repeatable: bool = True
     held_s: float = 0
     """How long the gateway may hold the request before it answers, seconds."""

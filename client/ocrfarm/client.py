@@ -12,6 +12,7 @@ import httpx
 from ocrfarm import calls, flows, transport
 from ocrfarm.calls import Choices, Source
 from ocrfarm.flows import Flow, Patience, Pause
+from ocrfarm.key_calls import Keys
 from ocrfarm_shared.contracts import Document, FarmView, JobState, JobView, Page, ProfileView
 
 T = TypeVar("T")
@@ -158,6 +159,11 @@ class Client:
 
     def profiles(self) -> Sequence[ProfileView]:
         return self._run(flows.run(calls.profiles(), self._patience))
+
+    @property
+    def keys(self) -> Keys:
+        """The farm's API keys."""
+        return Keys(lambda call: self._run(flows.run(call, self._patience)))
 
     # ------------------------------------------------------------------------------------------------ the driver
     def _run(self, flow: Flow[T]) -> T:

@@ -64,6 +64,8 @@ def request(call: Call[Any], body: BinaryIO | None) -> dict[str, Any]:
     if call.upload is not None:
         arguments["files"] = {"file": (call.upload.name, body)}
         arguments["data"] = dict(call.fields or {})
+    elif call.json is not None:
+        arguments["json"] = dict(call.json)
     return arguments
 
 

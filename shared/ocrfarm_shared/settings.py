@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from functools import cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -53,6 +53,11 @@ class Settings(BaseModel):
     flower: bool = True
     url: str | None = Field(None, description="Where the command line finds the farm; default: http://host:port.")
     api_key: str | None = Field(None, description="Sent by the command line and the client.")
+    open_to_all: Literal["", "yes-anyone-may-read-and-send"] = Field(
+        "",
+        description="`yes-anyone-may-read-and-send`: no key is asked for, wherever the gateway listens; whoever reaches the port may send "
+        "documents, and read and delete those of all others.",
+    )
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
 
     # what is taken

@@ -92,12 +92,14 @@ def problems(*statuses: int) -> dict[int | str, dict[str, object]]:
 
 _STATUS = {
     400: "No file came.",
-    403: "Not from this address or page.",
+    401: "No API key came, or one that is not known, was revoked or has expired.",
+    403: "Not from this address or page, or not with this key's roles.",
     404: "There is no such job, or its record has expired.",
     409: "The job's state does not allow it; `detail` says why.",
     410: "The result has expired.",
     413: "Larger than this farm takes.",
     415: "None of the kinds that this farm reads.",
     422: "An option is not valid; `detail` names it.",
+    429: "Over the tenant's quota; try again after Retry-After seconds.",
     503: "The farm is full or its store is away; try again after Retry-After seconds.",
 }

@@ -5,11 +5,13 @@ from __future__ import annotations
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from ocrfarm_api.deps import Tenant, TheFarm
+from ocrfarm_api.callers import AnyCaller, Reader, Submitter, Watcher
+from ocrfarm_api.deps import TheFarm
 from ocrfarm_api.routes.answers import IdempotencyKey, JobId, accepted, as_json, problems
 from ocrfarm_api.submit import again
 from ocrfarm_shared.contracts import DeadLetter, FarmView, JobView, NodeView, ProfileView
 from ocrfarm_shared.errors import Internal, NotFound
+from ocrfarm_shared.keys import Role
 from ocrfarm_shared.ledger import calls
 from ocrfarm_shared.ledger.records import FarmState
 from ocrfarm_shared.profiles import default_profile, profiles
@@ -19,7 +21,7 @@ router = APIRouter(tags=["farm"])
 
 
 @router.get("/v1/profiles")
-async def list_profiles() -> list[ProfileView]:
+async def list_profiles(_: AnyCaller) -> list[ProfileView]:
     """What can be asked for as `profile`."""
     return [
         ProfileView(
@@ -34,14 +36,14 @@ async def list_profiles() -> list[ProfileView]:
 
 
 @router.get("/v1/farm", response_model=FarmView, responses=problems(503))
-async def get_farm(farm: TheFarm, tenant: Tenant) -> Response:
+async def get_farm(farm: TheFarm, caller: Watcher) -> Response:
     """Which nodes are alive, how much waits and for how long, pages a minute."""
-    state = await farm.ledger(calls.farm(tenant))
+    state = await farm.ledger(calls.farm(caller.tenant))
     return as_json(
         FarmView(
             version=version(),
             commit=farm.settings.commit or commit(),
-            nodes=_nodes(state),
+            nodes=_nodes(state, whole=Role.ADMIN in caller.roles),
             slots=state.slots,
             queued_units=state.queued + state.published,
             running_units=state.running,
@@ -53,8 +55,8 @@ async def get_farm(farm: TheFarm, tenant: Tenant) -> Response:
     )
 
 
-def _nodes(state: FarmState) -> list[NodeView]:
-    """Worker processes by the node that they run on."""
+def _nodes(state: FarmState, *, whole: bool) -> list[NodeView]:
+    """Worker processes by the node that they run on; with `whole`, which units they read, of whatever tenant."""
     by_name: dict[str, list[dict[str, object]]] = {}
     for process, said in sorted(state.processes.items()):
         by_name.setdefault(str(said.get("node") or process), []).append({"process": process, **said})
@@ -65,7 +67,7 @@ def _nodes(state: FarmState) -> list[NodeView]:
             version=str(processes[0].get("version") or ""),
             info={
                 "profiles": sorted({str(p) for said in processes for p in _texts(said.get("profiles"))}),
-                "reading": [said["reading"] for said in processes if said.get("reading")],
+                **({"reading": [said["reading"] for said in processes if said.get("reading")]} if whole else {}),
             },
         )
         for name, processes in by_name.items()
@@ -77,21 +79,21 @@ def _texts(value: object) -> list[object]:
 
 
 @router.get("/v1/dead-letters", responses=problems(503))
-async def list_dead_letters(farm: TheFarm, tenant: Tenant) -> list[DeadLetter]:
+async def list_dead_letters(farm: TheFarm, caller: Reader) -> list[DeadLetter]:
     """Jobs that failed for good through no fault of the document, newest first, each with every attempt."""
     return [
         DeadLetter(
             id=job.id, failed_at=job.ended or 0.0, failure=job.failure or Internal().failure(), attempts=job.attempts
         )
-        for job in await farm.ledger(calls.dead_letters(tenant))
+        for job in await farm.ledger(calls.dead_letters(caller.tenant))
     ]
 
 
 @router.post(
     "/v1/dead-letters/{job_id}/replay", status_code=202, response_model=JobView, responses=problems(404, 410, 422, 503)
 )
-async def replay(farm: TheFarm, tenant: Tenant, job_id: JobId, idempotency_key: IdempotencyKey = None) -> Response:
+async def replay(farm: TheFarm, caller: Submitter, job_id: JobId, idempotency_key: IdempotencyKey = None) -> Response:
     """Read a dead letter's document again, as a new job."""
-    if not any(job.dead for job in await farm.ledger(calls.dead_letters(tenant, job_id=job_id))):
+    if not any(job.dead for job in await farm.ledger(calls.dead_letters(caller.tenant, job_id=job_id))):
         raise NotFound(f"There is no dead letter {job_id!r} here.")
-    return accepted(await again(farm, tenant, job_id, idempotency_key or None))
+    return accepted(await again(farm, caller, job_id, idempotency_key or None))

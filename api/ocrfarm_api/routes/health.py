@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from pydantic import BaseModel
 from redis.exceptions import RedisError
 from starlette.responses import Response
 
-from ocrfarm_api.deps import Tenant, TheFarm
+from ocrfarm_api.callers import identify, presented_key
+from ocrfarm_api.deps import TheFarm
+from ocrfarm_api.guard import is_loopback
 from ocrfarm_api.problems import STORE_RETRY_S
 from ocrfarm_api.routes.answers import as_json, problems
-from ocrfarm_shared.errors import FarmUnavailable
+from ocrfarm_shared.errors import FarmUnavailable, Forbidden
+from ocrfarm_shared.keys import DEFAULT_TENANT, Role
 from ocrfarm_shared.ledger import calls
 from ocrfarm_shared.version import commit, version
 
@@ -34,9 +37,9 @@ async def livez() -> dict[str, str]:
 
 
 @router.get("/readyz", response_model=Ready, responses=problems(503))
-async def readyz(farm: TheFarm, tenant: Tenant) -> Response:
+async def readyz(farm: TheFarm) -> Response:
     """200 only where the ledger answers and at least one worker process can read."""
-    state = await farm.ledger(calls.farm(tenant))
+    state = await farm.ledger(calls.farm(DEFAULT_TENANT))
     if state.slots == 0:
         raise FarmUnavailable(
             "No worker process is alive; documents are accepted and wait. Start one with `ocrfarm worker`.",
@@ -46,11 +49,17 @@ async def readyz(farm: TheFarm, tenant: Tenant) -> Response:
 
 
 @router.get("/metrics", response_class=Response)
-async def metrics(farm: TheFarm, tenant: Tenant) -> Response:
-    """Prometheus' text format. Answers without the farm's figures where the ledger is away: `ocrfarm_ledger_up 0`."""
+async def metrics(request: Request, farm: TheFarm) -> Response:
+    """Prometheus' text format; needs the role `read` or `admin` where keys are on. Where the ledger is away, a gateway that answers this
+    machine alone still gives its own figures: `ocrfarm_ledger_up 0`."""
     try:
-        state = await farm.ledger(calls.farm(tenant))
+        asking = await identify(farm, presented_key(request))
+        if not asking.roles.intersection((Role.READ, Role.ADMIN)):
+            raise Forbidden
+        state = await farm.ledger(calls.farm(asking.tenant))
     except RedisError:
+        if not is_loopback(farm.settings.host) and not farm.settings.open_to_all:
+            raise
         state = None
     body = farm.metrics.text(state, version(), farm.settings.commit or commit())
     return Response(body, media_type=CONTENT_TYPE_PLAIN_0_0_4)

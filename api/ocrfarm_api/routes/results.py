@@ -10,7 +10,8 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from ocrfarm_api.deps import Farm, Tenant, TheFarm
+from ocrfarm_api.callers import Reader
+from ocrfarm_api.deps import Farm, TheFarm
 from ocrfarm_api.problems import problem
 from ocrfarm_api.routes.answers import POLL_S, JobId, as_json, attachment, job_view, problems, why_not
 from ocrfarm_api.waiting import find
@@ -66,14 +67,14 @@ _FORMATS: dict[str, tuple[str, Callable[[Iterable[Page], int | None], bytes]]] =
 )
 async def get_result(
     farm: TheFarm,
-    tenant: Tenant,
+    caller: Reader,
     job_id: JobId,
     format: Annotated[str, Query(description=f"One of: {', '.join(_FORMATS)}.")] = "json",
 ) -> Response:
     """The document's text, lines and words with confidences and polygons. 409, with the reason, for a job that failed."""
     if format not in _FORMATS:
         raise BadOption(f"`format`: there is no {format[:40]!r}; there are: {', '.join(_FORMATS)}.")
-    record = await find(farm, tenant, job_id)
+    record = await find(farm, caller.tenant, job_id)
     if not record.view.state.ended:
         return as_json(job_view(record), 202, {"Retry-After": POLL_S})
     if record.view.state in (JobState.FAILED, JobState.CANCELLED):
@@ -90,13 +91,15 @@ async def get_result(
 @router.get("/v1/jobs/{job_id}/pages", response_model=PageList, responses=problems(404, 410, 422, 503))
 async def get_pages(
     farm: TheFarm,
-    tenant: Tenant,
+    caller: Reader,
     job_id: JobId,
     after: Annotated[int, Query(ge=0, le=1_000_000, description="Pages with a higher number than this.")] = 0,
     limit: Annotated[int, Query(ge=1, le=100_000)] = 100_000,
 ) -> Response:
     """Finished pages while the rest still runs, in page order. Once `state` is an end, all of them are there."""
-    record = await find(farm, tenant, job_id)  # before the pages: a state that has ended promises that none is missing
+    record = await find(
+        farm, caller.tenant, job_id
+    )  # before the pages: a state that has ended promises that none is missing
     raw = await _raw_pages(farm, record, after, limit)
     view = record.view
     head = PageList(state=view.state, progress=view.progress, pages=[])

@@ -16,16 +16,13 @@ def up(
     files: Annotated[list[Path] | None, typer.Argument(help="Documents to read first. [default: the samples]")] = None,
     once: Annotated[bool, typer.Option("--once", help="Stop afterwards; exit code 0 if all were read.")] = False,
     no_samples: Annotated[bool, typer.Option("--no-samples", help="Read nothing by itself.")] = False,
-    allow_anonymous: Annotated[
-        bool, typer.Option("--allow-anonymous", help="Listen beyond this machine although there are no keys.")
-    ] = False,
 ) -> None:
     """Start a whole farm on this machine, read some documents, and go on serving until Ctrl-C."""
     from ocrfarm.farm import CannotStart
     from ocrfarm.farm.up import run
 
     try:
-        code = run(files or [], once=once, samples=not no_samples, allow_anonymous=allow_anonymous)
+        code = run(files or [], once=once, samples=not no_samples)
     except CannotStart as err:
         typer.echo(f"ocrfarm up: {err}", err=True)
         code = 2

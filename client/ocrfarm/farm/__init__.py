@@ -3,3 +3,7 @@
 
 class CannotStart(Exception):
     """The farm cannot be started here; the message says why and what to do."""
+
+
+class StateHeld(CannotStart):
+    """Another farm runs in the state folder."""

@@ -8,13 +8,11 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ocrfarm.farm import CannotStart
 from ocrfarm.farm.children import Program
 from ocrfarm.farm.embedded_redis import EmbeddedRedis, find_server
-from ocrfarm.farm.ports import claim, is_loopback, listen, port_of
+from ocrfarm.farm.ports import LOOPBACK, claim, listen, port_of
 from ocrfarm_shared.settings import WORKER_START, Settings, read_settings
 
-LOOPBACK = "127.0.0.1"
 # Workers first: they hand back what they hold while the rest still answers. Redis last: everybody writes to it.
 STOP_ORDER = ("worker", "dispatcher", "api", "flower", "redis")
 WORKER_GRACE_S = 40.0  # Celery's soft shutdown is 20 s, and a page may take as long again
@@ -51,16 +49,11 @@ def absolute(settings: Settings) -> Settings:
     return settings.model_copy(update=folders)
 
 
-def make(settings: Settings, allow_anonymous: bool = False) -> Plan:
+def make(settings: Settings) -> Plan:
     """Claim the ports, write Redis' files, list the programs; starts nothing. Raises CannotStart.
 
-    The state folder must be held (supervisor.hold_state), and absolute. `allow_anonymous`: listen beyond this machine.
+    The state folder must be held (supervisor.hold_state), and absolute.
     """
-    if not is_loopback(settings.host) and not allow_anonymous:
-        raise CannotStart(
-            f"OCRFARM_HOST is {settings.host}: everybody who reaches that port could read and delete everything. Leave it at "
-            "127.0.0.1 and put a proxy with a login in front, or say --allow-anonymous if that is what you want."
-        )
     door = listen(settings.host, settings.port, "the gateway", "OCRFARM_PORT")
     # No url: it is this farm's own, not that of another which the command line is told to ask.
     update: dict[str, object] = {"port": port_of(door), "url": None}
@@ -74,12 +67,10 @@ def make(settings: Settings, allow_anonymous: bool = False) -> Plan:
         redis = EmbeddedRedis.prepare(find_server(), settings.state / "redis", port, settings.redis_maxmemory_mb)
         update |= {"redis_port": port, "redis_url": redis.url, "redis_password": redis.password}
     settings = read_settings({}, **(settings.model_dump() | update))
-    return Plan(settings, redis, list(_programs(settings, redis, door, allow_anonymous)))
+    return Plan(settings, redis, list(_programs(settings, redis, door)))
 
 
-def _programs(
-    settings: Settings, redis: EmbeddedRedis | None, door: socket.socket, allow_anonymous: bool
-) -> Iterator[Program]:
+def _programs(settings: Settings, redis: EmbeddedRedis | None, door: socket.socket) -> Iterator[Program]:
     env = settings.child_environment() | {"PYTHONUNBUFFERED": "1"}
 
     def ours(*arguments: str) -> list[str]:
@@ -89,10 +80,9 @@ def _programs(
 
     if redis:
         yield Program("redis", redis.argv, env, grace_s=GRACE_S)  # SIGTERM is its SHUTDOWN: the file is flushed
-    anonymous = ["--allow-anonymous"] if allow_anonymous else []
     counting = _counting(settings)
     for name in gateways(settings):
-        argv = ours("api", f"--fd={door.fileno()}", *anonymous)
+        argv = ours("api", f"--fd={door.fileno()}")
         yield Program(name, argv, env | counting, grace_s=GRACE_S, sockets=[door])
     yield Program("dispatcher", ours("dispatcher"), env, grace_s=GRACE_S)
     yield Program("worker", ours("worker"), WORKER_START | env, prepare=ours("models", "build"), grace_s=WORKER_GRACE_S)

@@ -9,6 +9,7 @@ import socket
 from ocrfarm.farm import CannotStart
 
 BACKLOG = 2048
+LOOPBACK = "127.0.0.1"
 
 
 def listen(host: str, port: int, what: str, setting: str) -> socket.socket:

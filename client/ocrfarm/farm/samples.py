@@ -19,7 +19,7 @@ from rich.text import Text
 from ocrfarm.cli.submit import KINDS
 from ocrfarm.client import Client, Job
 from ocrfarm_shared.contracts import Document, JobState, JobView
-from ocrfarm_shared.errors import OcrFarmError
+from ocrfarm_shared.errors import OcrFarmError, Unauthorized
 
 
 class Stopped(Exception):
@@ -88,6 +88,8 @@ def read(client: Client, files: Sequence[Path], console: Console, stopping: thre
         for file in files:
             try:
                 job = client.submit(file, cache="refresh")
+            except Unauthorized:
+                raise
             except OcrFarmError as err:
                 failed += 1
                 console.print(_trouble(file, err.code, str(err)))

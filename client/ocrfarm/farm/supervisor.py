@@ -15,7 +15,7 @@ from time import monotonic
 from types import FrameType
 from typing import IO, Any
 
-from ocrfarm.farm import CannotStart
+from ocrfarm.farm import StateHeld
 from ocrfarm.farm.children import Child, Program
 
 LOOK_EVERY_S = 0.1
@@ -23,7 +23,7 @@ LOOK_EVERY_S = 0.1
 
 @contextlib.contextmanager
 def hold_state(state: Path) -> Iterator[None]:
-    """Keep the state folder to this farm alone. Raises CannotStart where another farm runs in it.
+    """Keep the state folder to this farm alone. Raises StateHeld where another farm runs in it.
 
     The lock is the kernel's (flock): it falls with the process, however that ends, so that none is ever left behind.
     """
@@ -32,7 +32,7 @@ def hold_state(state: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise CannotStart(
+            raise StateHeld(
                 f"Another farm{_holder(lock)} runs in {state}; stop it, or give this one a folder of its own with OCRFARM_STATE."
             ) from None
         lock.truncate(0)

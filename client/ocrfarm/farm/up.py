@@ -12,14 +12,14 @@ from rich.console import Console
 from rich.table import Table
 
 from ocrfarm.client import Client
-from ocrfarm.farm import CannotStart, plan
+from ocrfarm.farm import CannotStart, owner, plan
 from ocrfarm.farm.samples import Stopped, read, samples_of_checkout, wait_until_ready
 from ocrfarm.farm.supervisor import Supervisor, hold_state
-from ocrfarm_shared.errors import OcrFarmError
+from ocrfarm_shared.errors import OcrFarmError, Unauthorized
 from ocrfarm_shared.settings import read_settings
 
 
-def run(files: Sequence[Path], *, once: bool, samples: bool, allow_anonymous: bool = False) -> int:
+def run(files: Sequence[Path], *, once: bool, samples: bool) -> int:
     """Exit code: 0 stopped as asked (with `once`: every document was read), 1 not. Raises CannotStart, SettingsError.
 
     The main thread supervises; a second one reads the documents, so that a child that dies meanwhile is started again at once.
@@ -31,7 +31,7 @@ def run(files: Sequence[Path], *, once: bool, samples: bool, allow_anonymous: bo
     console = Console()
     documents = list(files) or (samples_of_checkout() if samples else [])
     with hold_state(settings.state):
-        made = plan.make(settings, allow_anonymous)
+        made = plan.make(settings)
         supervisor = Supervisor(
             made.programs,
             settings.state,
@@ -44,6 +44,7 @@ def run(files: Sequence[Path], *, once: bool, samples: bool, allow_anonymous: bo
                 if made.redis:
                     supervisor.start("redis")
                     made.redis.wait(supervisor.children["redis"])
+                owner.check_door(made.settings)
                 thread = threading.Thread(target=greeter.run, name="greeter", daemon=True)
                 thread.start()
                 supervisor.run(give_up=once)
@@ -85,6 +86,13 @@ class Greeter:
             self._addresses(ready)
         except Stopped:
             return
+        except Unauthorized as err:  # a farm with keys; the documents are not read, and all the rest is well
+            self.console.print(
+                f"{err} This farm asks for keys: with OCRFARM_API_KEY set, documents are read at the start too.",
+                style="yellow",
+                markup=False,
+            )
+            self._addresses(ready)
         except (OcrFarmError, TimeoutError) as err:
             self.console.print(str(err), style="red", markup=False)
         finally:

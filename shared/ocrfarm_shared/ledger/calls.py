@@ -56,11 +56,12 @@ class Upload:
 class Submitted:
     """What became of a submission: a job (`record`: as it stands), or none.
 
-    `full`: the farm takes no more now; `conflict`: idempotency key with other content. Where the upload was not said to be stored:
-    `store`: store it, nobody unlinks it for the next minutes, and ask again; `wait`: it is being unlinked, ask again in a moment.
+    `full`: the farm takes no more now; `conflict`: idempotency key with other content; `revoked`: the API key is gone by now. Where the
+    upload was not said to be stored: `store`: store it, nobody unlinks it for the next minutes, and ask again; `wait`: it is being
+    unlinked, ask again in a moment.
     """
 
-    outcome: Literal["new", "joined", "hit", "same", "full", "conflict", "store", "wait"]
+    outcome: Literal["new", "joined", "hit", "same", "full", "conflict", "revoked", "store", "wait"]
     job_id: str
     record: JobRecord | None
 
@@ -77,6 +78,7 @@ def submit(
     submission: Submission,
     cache_key: str,
     settings: Settings,
+    key_id: str | None = None,
     idempotency_key: str | None = None,
     idempotency_print: str = "",
     stored: bool = True,
@@ -101,6 +103,7 @@ def submit(
             "blob": upload.blob,
         },
         "run_id": new_id("run"),
+        "key": key_id,
         "plan": upload.plan,
         "profile": submission.ocr.profile,
         "options": submission.ocr.model_dump_json(),

@@ -16,6 +16,10 @@ import httpx
 import pytest
 from tests.unit.api.running_gateway import png
 
+from ocrfarm_shared.keys import NewKey
+from ocrfarm_shared.ledger import Ledger, key_calls
+from ocrfarm_shared.settings import Settings
+
 Start = Callable[..., subprocess.Popen[bytes]]
 
 
@@ -47,14 +51,14 @@ def start(redis_url: str, namespace: str, tmp_path: Path) -> Iterator[Start]:
 
 
 def refusal(process: subprocess.Popen[bytes]) -> str:
-    _, told = process.communicate(timeout=30)
+    _, told = process.communicate(timeout=120)
     assert process.returncode == 2, told.decode()
     assert b"Traceback" not in told
     return told.decode()
 
 
 def wait_alive(url: str, process: subprocess.Popen[bytes]) -> None:
-    limit = time.monotonic() + 30
+    limit = time.monotonic() + 120
     while True:
         try:
             assert httpx.get(f"{url}/livez", trust_env=False).status_code == 200
@@ -66,8 +70,10 @@ def wait_alive(url: str, process: subprocess.Popen[bytes]) -> None:
 
 
 def test_refuses_to_listen_beyond_this_machine(start: Start) -> None:
-    assert "--allow-anonymous" in refusal(start("--host", "0.0.0.0", "--port", "0"))
-    assert "--allow-anonymous" in refusal(start(HOST="0.0.0.0", PORT="0"))
+    for told in (refusal(start("--host", "0.0.0.0", "--port", "0")), refusal(start(HOST="0.0.0.0", PORT="0"))):
+        assert "ocrfarm keys create --tenant NAME" in told
+        assert "OCRFARM_OPEN_TO_ALL=yes-anyone-may-read-and-send" in told
+    assert "OCRFARM_OPEN_TO_ALL" in refusal(start(HOST="0.0.0.0", PORT="0", OPEN_TO_ALL="yes"))  # not in those words
 
 
 def test_no_redis_named_is_a_sentence(start: Start) -> None:
@@ -139,5 +145,20 @@ def test_a_request_that_is_just_on_its_way_is_answered(start: Start) -> None:
 def test_beyond_this_machine_when_told_so(start: Start) -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    process = start("--host", "0.0.0.0", "--port", str(port), "--allow-anonymous")
+    process = start("--host", "0.0.0.0", "--port", str(port), OPEN_TO_ALL="yes-anyone-may-read-and-send")
     wait_alive(f"http://127.0.0.1:{port}", process)
+    assert httpx.get(f"http://127.0.0.1:{port}/v1/jobs", trust_env=False).status_code == 200
+
+
+def test_beyond_this_machine_with_a_key(start: Start, farm_settings: Settings) -> None:
+    ledger = Ledger.open(farm_settings)
+    made = ledger(key_calls.create_key(NewKey(tenant="a")))
+    ledger.close()
+    assert made is not None
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    process = start("--host", "0.0.0.0", "--port", str(port))
+    url = f"http://127.0.0.1:{port}"
+    wait_alive(url, process)
+    assert httpx.get(f"{url}/v1/jobs", trust_env=False).status_code == 401
+    assert httpx.get(f"{url}/v1/jobs", headers={"X-API-Key": made.key}, trust_env=False).status_code == 200

@@ -42,7 +42,7 @@ def test_posts_from_other_sites_are_refused(gateway: Gateway) -> None:
 
 
 def test_beyond_this_machine_any_host_name_may_be_ours(make_gateway: Callable[..., Gateway]) -> None:
-    gateway = make_gateway(host="0.0.0.0")
+    gateway = make_gateway(host="0.0.0.0", open_to_all="yes-anyone-may-read-and-send")
     assert gateway.http.get("/v1/jobs", headers={"Host": "farm.lan"}).status_code == 200
     foreign = {"Host": "farm.lan", "Origin": "https://evil.example"}
     assert gateway.http.post("/v1/jobs", content=png(), headers=foreign).status_code == 403

@@ -67,12 +67,13 @@ def test_the_folder_is_free_again_when_its_farm_is_gone(tmp_path: Path) -> None:
 
 def test_it_does_not_listen_beyond_this_machine_unless_told(tmp_path: Path) -> None:
     redis_server_program()
-    with pytest.raises(CannotStart, match="--allow-anonymous"):
-        plan.make(settings(tmp_path, host="0.0.0.0"))
-    made = plan.make(settings(tmp_path, host="0.0.0.0"), allow_anonymous=True)
+    done = up("--no-samples", OCRFARM_STATE=str(tmp_path / "farm"), OCRFARM_HOST="0.0.0.0", OCRFARM_PORT="0")
+    assert done.returncode == 2
+    assert "`ocrfarm keys create --tenant NAME`" in done.stderr
+    assert "OCRFARM_OPEN_TO_ALL=yes-anyone-may-read-and-send" in done.stderr
+    made = plan.make(settings(tmp_path, host="0.0.0.0"))
     assert made.page == f"http://127.0.0.1:{made.settings.port}"
     (api,) = [program for program in made.programs if program.name == "api"]
-    assert "--allow-anonymous" in api.argv
     for door in api.sockets:
         door.close()
     assert [is_loopback(h) for h in ("127.0.0.1", "::1", "localhost", "10.0.0.1", "example.org")] == [True] * 3 + [

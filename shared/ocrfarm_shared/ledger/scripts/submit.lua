@@ -5,6 +5,12 @@ local jk = key('job', j.id)
 -- The same call again, because its answer was lost with the connection: it was done.
 if call('EXISTS', jk) == 1 then return reply({outcome = 'same', id = j.id, row = row_of(get(jk), true)}) end
 
+-- An upload takes its time: the API key may have been revoked, or have expired, since the request began.
+if given(A.key) then
+  local expires = call('HGET', key('key', A.key), 'expires')
+  if not expires or (expires ~= '' and tonumber(expires) <= NOW) then return reply({outcome = 'revoked'}) end
+end
+
 if given(A.idempotency_key) then
   local k = key('idem', j.tenant, A.idempotency_key)
   local known = call('HMGET', k, 'job', 'print')
