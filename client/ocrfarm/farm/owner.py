@@ -71,7 +71,9 @@ def _embedded(settings: Settings) -> Iterator[str]:
     port = claim(LOOPBACK, 0, "Redis", "OCRFARM_REDIS_PORT")
     redis = EmbeddedRedis.prepare(find_server(), folder / "redis", port, settings.redis_maxmemory_mb)
     (folder / "logs").mkdir(exist_ok=True)
-    child = Child(Program("redis", redis.argv, settings.child_environment(), grace_s=30), folder / "logs" / "redis-keys.log")
+    child = Child(
+        Program("redis", redis.argv, settings.child_environment(), grace_s=30), folder / "logs" / "redis-keys.log"
+    )
     child.start()
     try:
         redis.wait(child)

@@ -108,7 +108,7 @@ def test_what_is_no_key_opens_nothing(gateway: Gateway, admin: str) -> None:
             assert answer.status_code == 401, (headers, answer.text)
             assert len(wrong) < 20 or wrong not in answer.text
     assert gateway.http.get("/v1/jobs", params={"api_key": key, "key": key, "X-API-Key": key}).status_code == 401
-    assert gateway.http.get("/v1/jobs", cookies={"X-API-Key": key}).status_code == 401
+    assert gateway.http.get("/v1/jobs", headers={"Cookie": f"X-API-Key={key}"}).status_code == 401
 
 
 def test_two_keys_in_one_request_are_none(gateway: Gateway, admin: str) -> None:
