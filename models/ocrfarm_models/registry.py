@@ -51,8 +51,16 @@ class Row:
         told = asdict(self)
         for name in ("id", "title", "licence", "figures"):
             del told[name]
-        digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
-        return f"{self.id}@{self.recipe or 'file'}{self.revision}-{digest[:8]}"
+        return f"{self.id}@{self.recipe or 'file'}{self.revision}-{_digest(told)}"
+
+    @property
+    def made(self) -> str:
+        """The name of the file that the recipe makes: less is in it than in `version`, so that a new threshold needs no new file."""
+        return f"{self.id}-{self.recipe}{self.revision}-{_digest([self.sha256, self.keep, asdict(self.input)])}"
+
+
+def _digest(told: object) -> str:
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:8]
 
 
 ROW_FILE = "model.toml"
@@ -128,7 +136,7 @@ def source_path(entry: Row) -> Path:
 
 def built_path(entry: Row) -> Path:
     """Where `ocrfarm models build` keeps the model of a row that has a recipe."""
-    return settings().models_folder / f"{entry.version.replace('@', '-')}.onnx"
+    return settings().models_folder / f"{entry.made}.onnx"
 
 
 def stamp_path(model: Path) -> Path:
