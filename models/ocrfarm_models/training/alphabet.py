@@ -13,11 +13,27 @@ PUNCTUATION = "–—‘’‚“”„†‡•…‹›«»¿¡§¶°·©®™
 LATIN = ASCII + ACCENTED + PUNCTUATION
 CAPTCHA_V2 = "2345678bcdefgmnpwxy"
 
-ALPHABETS = {"latin": LATIN, "captcha_v2": CAPTCHA_V2}
+
+def _gb2312(first: int, last: int) -> str:
+    """Return the characters of these rows of GB 2312-80 (rows 16 to 55 are level 1, by sound; 56 to 87 level 2, by radical)."""
+    cells = (bytes([0xA0 + row, cell]) for row in range(first, last + 1) for cell in range(0xA1, 0xFF))
+    return "".join(c.decode("gb2312", "ignore") for c in cells)
+
+
+LEVEL_1, LEVEL_2 = _gb2312(16, 55), _gb2312(56, 87)  # 3,755 and 3,008 characters
+CHINESE_MARKS = "，。、；：？！（）《》〈〉「」『』【】〔〕～￥〇℃→←↑↓■□●○★☆▲△◆◇√ⅠⅡⅢⅣⅤⅥ①②③④⑤⑥⑦⑧⑨⑩"
+CHINESE = (
+    LATIN + CHINESE_MARKS + LEVEL_1 + LEVEL_2
+)  # Latin first: a model that starts from crnn-en keeps its class numbers
+
+ALPHABETS = {"latin": LATIN, "captcha_v2": CAPTCHA_V2, "chinese": CHINESE}
 
 # Signs that print the same and differ only in their code point: one class each.
 _SAME = str.maketrans({"\u00a0": " ", "\u2010": "-", "\u2011": "-", "\u2212": "-", "\u00ad": "-", "\u2032": "'", "\u2033": '"',
-                       "\ufb01": "fi", "\ufb02": "fl", "\u2022": "•", "\u00b4": "'", "\u02bc": "’"})  # fmt: skip
+                       "\ufb01": "fi", "\ufb02": "fl", "\u2022": "•", "\u00b4": "'", "\u02bc": "’", "\u3000": " ",
+                       "\u30fb": "·", "\uff65": "·", "\u2027": "·", "\u2500": "—", "\u2015": "—", "\u2014": "—"})  # fmt: skip
+# Full-width letters, digits and signs are their ASCII ones, wider; commas, brackets and the like are signs of their own.
+_SAME |= {code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F) if chr(code) not in CHINESE_MARKS}
 
 
 def clean(text: str) -> str:

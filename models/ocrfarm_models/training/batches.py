@@ -20,12 +20,16 @@ from ocrfarm_models.training.shards import Sample, read
 
 @dataclass(frozen=True)
 class Batch:
-    """One step's worth: `x` float32 N x 1 x 32 x W, targets concatenated (int32), their lengths (int32 N), the texts."""
+    """One step's worth: `x` float32 N x 1 x 32 x W, targets concatenated (int32), their lengths (int32 N), the texts.
+
+    `marks` (int64 N x T), where the places of the characters are known: what each step should say (`compose.marks`).
+    """
 
     x: torch.Tensor
     targets: torch.Tensor
     lengths: torch.Tensor
     texts: list[str]
+    marks: torch.Tensor | None = None
 
 
 def vary(image: np.ndarray, how: Augment, rng: random.Random) -> np.ndarray:

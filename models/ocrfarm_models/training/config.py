@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,11 @@ class TrainConfig:
     checkpoint_minutes: float
     evaluate_minutes: float
     augment: Augment
+    composed: bool = False
+    shard_share: float = 0.0
+    refine_from: float = 0.0
+    draft: int = 0
+    head_rate: float = 1.0
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, to be kept in a checkpoint."""
@@ -64,9 +69,10 @@ class TrainConfig:
         values = dict(values)
         values["augment"] = Augment(**values.get("augment", {}))
         known = {f.name for f in fields(cls)}
-        if set(values) != known:
+        needed = {f.name for f in fields(cls) if f.default is MISSING}
+        if set(values) - known or needed - set(values):
             raise ValueError(
-                f"options not known: {sorted(set(values) - known)}; missing: {sorted(known - set(values))}"
+                f"options not known: {sorted(set(values) - known)}; missing: {sorted(needed - set(values))}"
             )
         return cls(**values)
 

@@ -58,10 +58,12 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     sources = tomllib.loads(SOURCES.read_text("utf8"))
     debian = sources["debian"]
-    missing = fetch_debian(debian["fonts"] + debian["texts"], args.into / "debian")
+    wanted = [name for kind in ("fonts", "texts", "chinese", "chinese_texts") for name in debian[kind]]
+    missing = fetch_debian(wanted, args.into / "debian")
     if missing:
         log.warning("not in the configured Debian archive: %s", ", ".join(missing))
-    fetch_npm(sources["npm"]["scope"], sources["npm"]["fonts"], args.into / "npm")
+    npm = sources["npm"]
+    fetch_npm(npm["scope"], npm["fonts"] + npm["chinese"], args.into / "npm")
     log.info("assets are in %s", args.into)
 
 

@@ -18,9 +18,11 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from ocrfarm_models.training.alphabet import Alphabet
-from ocrfarm_models.training.batches import Batch, Feeder
+from ocrfarm_models.training.batches import Batch
 from ocrfarm_models.training.config import TrainConfig
-from ocrfarm_models.training.shards import Sample, wait_while
+from ocrfarm_models.training.feeders import Sources, open_feeder
+from ocrfarm_models.training.networks import Refined
+from ocrfarm_models.training.shards import wait_while
 
 
 def rate(config: TrainConfig, step: int, progress: float) -> float:
@@ -48,11 +50,41 @@ class Average:
                 self.state[key].copy_(value)
 
 
-def ctc(logits: Tensor, batch: Batch) -> Tensor:
+def ctc(logits: Tensor, targets: Tensor, lengths: Tensor) -> Tensor:
     """Return the CTC loss (Graves et al., 2006) of float32 N x T x classes, the mean over samples by label length."""
     paths = logits.float().log_softmax(2).transpose(0, 1)
-    steps = torch.full((len(batch.texts),), paths.shape[0], dtype=torch.int32)
-    return functional.ctc_loss(paths, batch.targets, steps, batch.lengths, zero_infinity=True)
+    steps = torch.full((len(lengths),), paths.shape[0], dtype=torch.int32)
+    return functional.ctc_loss(paths, targets, steps, lengths, zero_infinity=True)
+
+
+def chosen(marks: Tensor) -> Tensor:
+    """Return the steps (int64, into the flattened marks) that a framed loss looks at: all that say something, as many others."""
+    flat = marks.flatten()
+    said, others = flat.gt(0).nonzero().squeeze(1), flat.le(0).nonzero().squeeze(1)
+    some = others[torch.randperm(len(others))[: len(said) + 8]]
+    return torch.cat([said, some])
+
+
+def framed(logits: Tensor, said: Tensor) -> Tensor:
+    """Return the mean cross entropy of float32 n x classes where each row's class is known (`compose.marks`); said ones count half."""
+    paths = logits.float().log_softmax(1)
+    own, blank = paths.gather(1, said.abs()[:, None]).squeeze(1), paths[:, 0]
+    right = torch.where(said < 0, torch.logaddexp(own, blank), own)
+    return -(right[said > 0].mean() + right[said <= 0].mean())
+
+
+def draft(targets: Tensor, classes: int, count: int) -> tuple[Tensor, Tensor]:
+    """Return the classes that a step compares (blank, those of the targets, `count` others) and the targets as numbers among them.
+
+    The soft maximum over thousands of classes at every step costs more than the convolutions; a random part of the others is
+    enough to learn from (sampled softmax, Jean et al., 2015).
+    """
+    wanted = torch.zeros(classes, dtype=torch.bool)
+    wanted[torch.randint(classes, (count,))] = True
+    wanted[targets.long()] = True
+    wanted[0] = True
+    numbers = wanted.cumsum(0) - 1
+    return wanted.nonzero().squeeze(1), numbers[targets.long()].to(torch.int32)
 
 
 class Learner:
@@ -60,33 +92,57 @@ class Learner:
 
     def __init__(self, network: nn.Module, config: TrainConfig) -> None:
         self.network, self.config = network, config
-        decayed = [p for p in network.parameters() if p.ndim > 1]
-        plain = [p for p in network.parameters() if p.ndim <= 1]
-        groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+        head = list(network.head.parameters()) if isinstance(network, Refined) else []
+        others = [p for p in network.parameters() if all(p is not h for h in head)]
+        groups: list[dict[str, Any]] = [
+            {"params": [p for p in others if p.ndim > 1], "weight_decay": config.weight_decay},
+            {"params": [p for p in others if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        if head:
+            groups.append({"params": head, "weight_decay": 0.0, "share": config.head_rate})
         self.optimiser = torch.optim.AdamW(groups, lr=config.peak_rate)
 
-    def learn(self, batch: Batch, speed: float) -> float:
-        """Take one step at the learning rate `speed`; return the loss (CTC, mean over samples by label length)."""
+    def learn(self, batch: Batch, speed: float, progress: float = 1.0) -> float:
+        """Take one step at the learning rate `speed`; return the loss (mean over samples by label length, or over characters)."""
         for group in self.optimiser.param_groups:
-            group["lr"] = speed
+            group["lr"] = speed * group.get("share", 1.0)
         self.network.train()
-        x, guide = batch.x.to(memory_format=torch.channels_last), None
         with torch.autocast("cpu", torch.bfloat16, enabled=self.config.bfloat16):
-            if hasattr(self.network, "guided"):
-                logits, guide = self.network.guided(x)
+            if isinstance(self.network, Refined):
+                loss, guide = self._refined(self.network, batch, progress >= self.config.refine_from)
             else:
-                logits = self.network(x)
-        loss = ctc(logits, batch)
-        total = loss if guide is None else loss + self.config.guide * ctc(guide, batch)
+                loss, guide = self._whole(batch)
+        total = loss if guide is None else loss + self.config.guide * guide
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
         self.optimiser.step()
         return float(loss.detach())
 
+    def _whole(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        x = batch.x.to(memory_format=torch.channels_last)
+        if not hasattr(self.network, "guided"):
+            return ctc(self.network(x), batch.targets, batch.lengths), None
+        logits, guide = self.network.guided(x)
+        return ctc(logits, batch.targets, batch.lengths), ctc(guide, batch.targets, batch.lengths)
 
-def help_learn(rank: int, config: TrainConfig, characters: list[str], network: nn.Module, clock: Tensor, shards: Path,
-               real: list[Sample], words: list[Sample] | None, pause: Path | None, optimiser: dict[str, Any] | None) -> None:  # fmt: skip
+    def _refined(self, network: Refined, batch: Batch, refine: bool) -> tuple[Tensor, Tensor | None]:
+        """Return the losses with and without the LSTMs: framed where marks are known, else CTC over a draft of the classes."""
+        x = batch.x.to(memory_format=torch.channels_last)
+        states = network.states(x) if refine else (network.aimed(x),)
+        if batch.marks is not None:
+            at = chosen(batch.marks)
+            said = batch.marks.flatten()[at]
+            losses = [framed(network.head(s.flatten(0, 1)[at]), said) for s in states]
+        else:
+            classes, targets = draft(batch.targets, network.head.out_features, self.config.draft)
+            weight, bias = network.head.weight[classes], network.head.bias[classes]
+            losses = [ctc(functional.linear(s, weight, bias), targets, batch.lengths) for s in states]
+        return (losses[1], losses[0]) if refine else (losses[0], None)
+
+
+def help_learn(rank: int, config: TrainConfig, characters: list[str], network: nn.Module, clock: Tensor, sources: Sources,
+               pause: Path | None, optimiser: dict[str, Any] | None) -> None:  # fmt: skip
     """Learn beside the main process until it says stop.
 
     `clock` (float64, shared): progress, the main process's steps, stop flag, then steps and samples of each helper.
@@ -100,12 +156,12 @@ def help_learn(rank: int, config: TrainConfig, characters: list[str], network: n
     learner = Learner(network, config)
     if optimiser is not None:
         learner.optimiser.load_state_dict(optimiser)
-    feeder = Feeder(config, Alphabet(characters), shards, real, words, seed=config.seed + 1000 * rank)
+    feeder = open_feeder(config, Alphabet(characters), sources, config.seed + 1000 * rank)
     while True:
         for batch in feeder.round(float(clock[0])):
             wait_while(pause)
             if clock[2]:
                 return
-            learner.learn(batch, rate(config, int(clock[1]), float(clock[0])))
+            learner.learn(batch, rate(config, int(clock[1]), float(clock[0])), float(clock[0]))
             clock[1 + 2 * rank] += 1
             clock[2 + 2 * rank] += len(batch.texts)

@@ -5,6 +5,7 @@ class and a row in `NETWORKS`; training, export and quantisation know no other.
 
 `lite`: depthwise-separable blocks (3 x 3: the size that CPU kernels are good at, forwards and backwards) with squeeze-and-excitation
 (PP-LCNet, Cui et al., 2021; MobileNetV3, Howard et al., 2019), then two bidirectional LSTMs (Shi et al., 2015).
+`refined`: the same with a head that reads with and without the LSTMs, for thousands of classes.
 `vgg`: the network of Shi et al., 2015, "An end-to-end trainable neural network for image-based sequence recognition".
 """
 
@@ -125,6 +126,46 @@ class Lite(nn.Module):
             return self.head(self.drop(out).float())
 
 
+class Refined(Lite):
+    """For thousands of classes: one head for the columns and for the columns with what the LSTMs add to them.
+
+    The convolutions alone already read; the LSTMs start at nothing (a zero layer, as in ReZero, Bachlechner et al., 2020)
+    and mend. So the large head is there once, and it learns from the first step.
+    """
+
+    def __init__(self, classes: int, width: int = 32, hidden: int = 128, neck: int = 256, dropout: float = 0.1) -> None:
+        super().__init__(1, width, hidden, neck, dropout)
+        del self.guide
+        self.aim = nn.Linear(neck, neck)  # from columns to the space of the classes (`prototypes.py`)
+        self.head = nn.Linear(neck, classes)
+        self.lend = nn.Linear(hidden * 2, neck)
+        nn.init.zeros_(self.lend.weight)
+        nn.init.zeros_(self.lend.bias)
+
+    def states(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what the head reads, without and with the LSTMs, both float32 N x T x neck."""
+        columns = self.features(x)
+        out, _ = self.lstm(columns)
+        with torch.autocast("cpu", enabled=False):
+            aimed = self.aim(columns.float())
+            return aimed, aimed + self.lend(self.drop(out).float())
+
+    def aimed(self, x: Tensor) -> Tensor:
+        """Return what the head reads without the LSTMs."""
+        columns = self.features(x)
+        with torch.autocast("cpu", enabled=False):
+            return self.aim(columns.float())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits, N x T x classes."""
+        return self.head(self.states(x)[1])
+
+    def guided(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the logits with and without the LSTMs."""
+        aimed, refined = self.states(x)
+        return self.head(refined), self.head(aimed)
+
+
 class Vgg(nn.Module):
     """The classic CRNN of Shi et al., 2015 (8.3 M parameters at 37 classes), unchanged: kept to compare with."""
 
@@ -155,7 +196,7 @@ class Vgg(nn.Module):
             return self.head(out.float())
 
 
-NETWORKS: dict[str, Callable[..., nn.Module]] = {"lite": Lite, "vgg": Vgg}
+NETWORKS: dict[str, Callable[..., nn.Module]] = {"lite": Lite, "refined": Refined, "vgg": Vgg}
 
 
 def build(name: str, classes: int, **options: float) -> nn.Module:

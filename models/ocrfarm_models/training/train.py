@@ -25,8 +25,8 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from ocrfarm_models.training.alphabet import ALPHABETS, Alphabet
-from ocrfarm_models.training.batches import Feeder
 from ocrfarm_models.training.config import DEFAULT, TrainConfig, load_config
+from ocrfarm_models.training.feeders import Feeds, Sources, open_feeder
 from ocrfarm_models.training.learning import Average, Learner, help_learn, rate
 from ocrfarm_models.training.networks import build
 from ocrfarm_models.training.reading import Reader
@@ -92,6 +92,13 @@ class Trainer:
         self.average = Average(self.network, self.config.ema)
         log.info("warm start: %d of %d tensors from %s", len(taken), len(mine), path)
 
+    def place_classes(self, path: Path) -> None:
+        """Let the head start from the classes' prototypes."""
+        with np.load(path) as file:
+            for key in ("weight", "bias"):
+                self.network.state_dict()[f"head.{key}"].copy_(torch.from_numpy(file[key]))
+        self.average = Average(self.network, self.config.ema)
+
     # -- judging ----------------------------------------------------------------------------------------------------------
 
     def validate(self, sets: dict[str, list[Sample]]) -> dict[str, float]:
@@ -105,7 +112,8 @@ class Trainer:
                 [(text, got.text) for (_, text), got in zip(samples, reader.read([i for i, _ in samples]), strict=True)]
             )
             row |= {f"{name}_ci": score.ci, f"{name}_exact": score.exact, f"{name}_char": score.char}
-        row["score"] = float(np.mean([row[f"{name}_exact"] for name in sets]))
+        kind = "char" if self.config.composed else "exact"
+        row["score"] = float(np.mean([row[f"{name}_{kind}"] for name in sets]))
         return row
 
     def note(self, row: dict[str, float], board: SummaryWriter) -> None:
@@ -135,14 +143,16 @@ def deadline(args: argparse.Namespace) -> datetime:
     return end if end > now else end + timedelta(days=1)
 
 
-def run(trainer: Trainer, feeder: Feeder, sets: dict[str, list[Sample]], end: datetime, pause: Path | None) -> None:
+def run(
+    trainer: Trainer, feeder: Feeds, sources: Sources, sets: dict[str, list[Sample]], end: datetime, pause: Path | None
+) -> None:
     """Learn until the deadline, helpers beside; write checkpoints and figures on the way."""
     config, board = trainer.config, SummaryWriter(str(trainer.out / "tensorboard"))
     feeder.used = trainer.used
     clock = torch.zeros(3 + 2 * config.helpers, dtype=torch.float64).share_memory_()
     state = trainer.learner.optimiser.state_dict() if trainer.step else None
     helpers = processes.start_processes(
-        _helper, (config, trainer.alphabet.characters, trainer.network, clock, feeder.shards, feeder.real, feeder.words, pause, state),
+        _helper, (config, trainer.alphabet.characters, trainer.network, clock, sources, pause, state),
         nprocs=config.helpers, join=False, daemon=True, start_method="spawn")  # fmt: skip
     saved = judged = last = time.monotonic()
     mean, counted = 0.0, 0.0
@@ -155,7 +165,7 @@ def run(trainer: Trainer, feeder: Feeder, sets: dict[str, list[Sample]], end: da
             helpers.join(timeout=0)  # raises when a helper has failed
         for batch in feeder.round(trainer.progress):
             last += wait_while(pause)
-            loss = trainer.learner.learn(batch, rate(config, trainer.step, trainer.progress))
+            loss = trainer.learner.learn(batch, rate(config, trainer.step, trainer.progress), trainer.progress)
             mean = loss if not mean else 0.98 * mean + 0.02 * loss
             trainer.average.follow(trainer.network)
             helped = float(clock[4::2].sum())
@@ -198,10 +208,13 @@ def main() -> None:
     ap.add_argument("name", help="a table of the configuration file")
     ap.add_argument("--config", type=Path, default=DEFAULT)
     ap.add_argument("--shards", type=Path, default=Path("runs/shards"))
+    ap.add_argument("--atlases", type=Path, help="glyph atlases, for a table with `composed`")
+    ap.add_argument("--assets", type=Path, help="fonts and texts, for a table with `composed`")
     ap.add_argument("--out", type=Path, required=True)
     ap.add_argument("--minutes", type=float, default=120)
     ap.add_argument("--until", help="HH:MM UTC, instead of --minutes")
     ap.add_argument("--base", type=Path, help="a checkpoint to warm-start from")
+    ap.add_argument("--prototypes", type=Path, help="what the head of `refined` starts from")
     ap.add_argument("--pause", type=Path, help="training sleeps while this file exists")
     args = ap.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -214,10 +227,13 @@ def main() -> None:
         trainer.resume(args.out / "last.pt")
     elif args.base:
         trainer.warm_start(args.base)
+    if args.prototypes and not trainer.step:
+        trainer.place_classes(args.prototypes)
     real = read(args.shards / "real.npz") if (args.shards / "real.npz").exists() else []
     sets = {p.stem.removeprefix("val_"): read(p) for p in sorted(args.shards.glob("val_*.npz"))}
     words = read(args.shards / "all.npz") if (args.shards / "all.npz").exists() else None
-    run(trainer, Feeder(config, alphabet, args.shards, real, words), sets, deadline(args), args.pause)
+    sources = Sources(args.shards, real, words, args.atlases, args.assets)
+    run(trainer, open_feeder(config, alphabet, sources, config.seed), sources, sets, deadline(args), args.pause)
 
 
 if __name__ == "__main__":

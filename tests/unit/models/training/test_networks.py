@@ -7,17 +7,23 @@ from pathlib import Path
 
 import pytest
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip(
+    "torch", reason="torch is of the extra `train`; from the ordinary index it brings gigabytes of CUDA"
+)
 cv2 = pytest.importorskip("cv2")
 np = pytest.importorskip("numpy")
 
 from ocrfarm_models.training.alphabet import Alphabet  # noqa: E402
 from ocrfarm_models.training.batches import collate  # noqa: E402
 from ocrfarm_models.training.config import TrainConfig, load_config  # noqa: E402
-from ocrfarm_models.training.learning import Learner, rate  # noqa: E402
+from ocrfarm_models.training.learning import Learner, draft, framed, rate  # noqa: E402
 from ocrfarm_models.training.networks import NETWORKS, EvenLight, build  # noqa: E402
 
-SMALL = {"lite": {"width": 8, "hidden": 16, "neck": 32, "dropout": 0.0}, "vgg": {"hidden": 16}}
+SMALL = {
+    "lite": {"width": 8, "hidden": 16, "neck": 32, "dropout": 0.0},
+    "refined": {"width": 8, "hidden": 16, "neck": 32, "dropout": 0.0},
+    "vgg": {"hidden": 16},
+}
 
 
 def tiny() -> TrainConfig:
@@ -44,7 +50,7 @@ def test_four_columns_a_step(name: str, width: int) -> None:
 
 
 def test_an_unknown_network_lists_the_known() -> None:
-    with pytest.raises(KeyError, match="lite, vgg"):
+    with pytest.raises(KeyError, match="lite, refined, vgg"):
         build("resnet", 10)
 
 
@@ -75,6 +81,43 @@ def test_the_loss_falls_on_a_few_words() -> None:
     assert losses[-1] < 0.5 * losses[0]
 
 
+def test_a_framed_loss_wants_each_character_at_its_step() -> None:
+    said = torch.tensor([3, -3, 0])
+    right = torch.full((3, 5), -20.0)
+    right[0, 3] = right[2, 0] = right[1, 3] = 20.0
+    assert framed(right, said) < 1e-3
+    right[1] = torch.tensor([20.0, -20, -20, -20, -20])  # beside the middle, blank is as good
+    assert framed(right, said) < 1e-3
+    right[1] = torch.tensor([-20.0, 20, -20, -20, -20])  # another character is not
+    assert framed(right, said) > 10
+
+
+def test_a_draft_holds_the_targets_and_the_blank() -> None:
+    targets = torch.tensor([40, 7, 40, 99], dtype=torch.int32)
+    classes, numbers = draft(targets, 1000, 5)
+    assert classes[0] == 0
+    assert classes[numbers.long()].tolist() == targets.tolist()
+    assert 4 <= len(classes) <= 9
+
+
+def test_known_places_and_ctc_both_teach_the_refined_network() -> None:
+    torch.manual_seed(1)
+    config = replace(tiny(), network="refined", network_options=SMALL["refined"], draft=8)
+    alphabet = Alphabet("2345678bcdefgmnpwxy")
+    learner = Learner(build("refined", len(alphabet), **SMALL["refined"]), config)
+    plain = collate(words(alphabet), alphabet)
+    said = torch.zeros(len(plain.texts), plain.x.shape[3] // 4, dtype=torch.int64)
+    for row, text in zip(said, plain.texts, strict=True):
+        row[2], row[7] = (alphabet.number[c] for c in text)
+    placed = replace(plain, marks=said)
+    lstm = [p.detach().clone() for p in learner.network.lstm.parameters()]
+    first = [learner.learn(placed, rate(config, i, 0.0), 0.0) for i in range(40)]
+    assert first[-1] < 0.5 * first[0]
+    second = [learner.learn(plain, rate(config, 5, 0.0), 1.0) for _ in range(40)]
+    assert second[-1] < second[0]
+    assert any((a != b).any() for a, b in zip(lstm, learner.network.lstm.parameters(), strict=True))
+
+
 def test_a_checkpoint_goes_on_where_it_stopped(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     pytest.importorskip("tqdm")
@@ -93,7 +136,8 @@ def test_a_checkpoint_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert first.learner.learn(batch, 1e-3) == pytest.approx(second.learner.learn(batch, 1e-3), rel=1e-3)
 
 
-def test_an_export_reads_as_torch_does(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", sorted(NETWORKS))
+def test_an_export_reads_as_torch_does(name: str, tmp_path: Path) -> None:
     pytest.importorskip("onnx")
     from ocrfarm_models.training.evaluate import Served
     from ocrfarm_models.training.export import check_parity, export, metadata
@@ -101,7 +145,7 @@ def test_an_export_reads_as_torch_does(tmp_path: Path) -> None:
 
     torch.manual_seed(2)
     alphabet = Alphabet("2345678bcdefgmnpwxy")
-    network = build("lite", len(alphabet), **SMALL["lite"]).eval()
+    network = build(name, len(alphabet), **SMALL[name]).eval()
     kept = {"config": tiny().as_dict(), "step": 1, "samples": 4}
     path = tmp_path / "tiny.onnx"
     export(network, path, metadata(alphabet, kept))
