@@ -17,7 +17,7 @@ from ocrfarm_shared.settings import Settings
 
 TASK_READ_UNIT = "ocrfarm.read_unit"
 
-# Publications are at most two a live slot, so a queue is short and first in, first out is fair.
+# Half as many again as there are live slots are under way, so a queue is short and first in, first out is fair.
 QUEUE_INFIX = "q"
 
 

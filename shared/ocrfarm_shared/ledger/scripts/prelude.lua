@@ -58,27 +58,32 @@ local function stock(run_id, run, n)
   end
 end
 
+-- The next unit of the lane of a tenant who was just taken out of `turn`, and goes back to its end while the lane has more; nil where
+-- that unit is not wanted any more.
+local function pop(profile, priority, tenant)
+  local lane = key('lane', profile, priority, tenant)
+  local unit = call('LPOP', lane)
+  if call('EXISTS', lane) == 1 then call('RPUSH', key('turn', profile, priority), tenant) end
+  if not unit then return nil end
+  local state, run_id = unpack(call('HMGET', key('unit', unit), 'state', 'run'))
+  if state ~= 'waiting' then return nil end
+  local run = get(key('run', run_id))
+  call('ZREM', key('queued', profile), unit)
+  call('SREM', key('run', run_id, 'b'), unit)
+  if open_run(run) then
+    stock(run_id, run, 1)
+    return unit
+  end
+  call('DEL', key('unit', unit))  -- its run was cancelled while it waited
+  return nil
+end
+
 local function take(profile, priority)  -- the next unit of this priority, tenants taking turns; nil where there is none
-  local turn = key('turn', profile, priority)
   for _ = 1, 1000 do
-    local tenant = call('LPOP', turn)
+    local tenant = call('LPOP', key('turn', profile, priority))
     if not tenant then return nil end
-    local lane = key('lane', profile, priority, tenant)
-    local unit = call('LPOP', lane)
-    if call('EXISTS', lane) == 1 then call('RPUSH', turn, tenant) end
-    if unit then
-      local state, run_id = unpack(call('HMGET', key('unit', unit), 'state', 'run'))
-      if state == 'waiting' then
-        local run = get(key('run', run_id))
-        call('ZREM', key('queued', profile), unit)
-        call('SREM', key('run', run_id, 'b'), unit)
-        if open_run(run) then
-          stock(run_id, run, 1)
-          return unit
-        end
-        call('DEL', key('unit', unit))  -- its run was cancelled while it waited
-      end
-    end
+    local unit = pop(profile, priority, tenant)
+    if unit then return unit end
   end
   return nil
 end
@@ -103,11 +108,14 @@ end
 
 local function slots() return call('ZCOUNT', key('slots'), stamp(NOW), '+inf') end
 
--- Publish waiting units until about two a live slot are under way. Interactive goes before normal before bulk, but every 8th
+-- Publish waiting units until half as many again as there are live slots are under way: what is published waits in order of publication,
+-- so a page that comes now stands behind all of it. A slot that comes free finds the next in the queue, and its finish publishes another
+-- in the same transition; the rest covers nodes that are a round trip away. Interactive goes before normal before bulk, but every 8th
 -- hand-out asks normal first and every 16th bulk, so that none starves.
 local function hand_out(profile)
   local under_way = call('ZCARD', key('published', profile)) + call('ZCARD', key('leases', profile))
-  local room = math.max(2, 2 * slots()) - under_way
+  local live = slots()
+  local room = math.max(2, live + math.ceil(live / 2)) - under_way
   for _ = 1, room do
     local k = call('HINCRBY', key('handed'), profile, 1)
     local first = (k % 16 == 0) and 3 or (k % 8 == 0) and 2 or 1
@@ -119,6 +127,29 @@ local function hand_out(profile)
     call('HSET', key('unit', unit), 'state', 'published')
     publish(profile, unit)
   end
+end
+
+-- A tenant of whom nothing else is here need not stand behind what others have published: his one unit goes to the queue's front now,
+-- beyond the room. That way at most half of the slots are taken, so that a crowd of such tenants starves nobody.
+local function hasten(profile, priority, tenant)
+  if priority == 'bulk' then return end
+  local waiting = 0
+  for _, p in ipairs(PRIORITIES) do waiting = waiting + call('LLEN', key('lane', profile, p, tenant)) end
+  if waiting ~= 1 then return end
+  local hastened = 0
+  for _, set in ipairs({'published', 'leases'}) do
+    for _, unit in ipairs(call('ZRANGE', key(set, profile), 0, -1)) do
+      local run_id, before_others = unpack(call('HMGET', key('unit', unit), 'run', 'hastened'))
+      if run_id and call('HGET', key('run', run_id), 'tenant') == tenant then return end
+      if before_others then hastened = hastened + 1 end
+    end
+  end
+  if hastened >= math.max(1, math.floor(slots() / 2)) then return end
+  call('LREM', key('turn', profile, priority), 0, tenant)
+  local unit = pop(profile, priority, tenant)
+  if not unit then return end
+  call('HSET', key('unit', unit), 'state', 'published', 'hastened', '1')
+  publish(profile, unit, true)
 end
 
 -- -------------------------------------------------------------------------------------------- ending

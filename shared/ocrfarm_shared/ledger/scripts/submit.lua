@@ -98,5 +98,6 @@ else
   if given(j.deadline_s) then call('ZADD', key('deadlines'), stamp(NOW + j.deadline_s), j.id) end
   if outcome == 'joined' then count('runs_joined') end
   hand_out(A.profile)
+  if outcome == 'new' then hasten(A.profile, j.priority, j.tenant) end
 end
 return reply({outcome = outcome, id = j.id, row = row_of(get(jk), true)})
