@@ -48,10 +48,61 @@ def _accuracy(figures: dict[str, Any]) -> str:
     return _table(["group", "files", *profiles], rows)
 
 
+def _fairness(figures: dict[str, Any]) -> str:
+    rows = [
+        [
+            name,
+            f["p50_s"],
+            f["p95_s"],
+            f["max_s"],
+            f["n"],
+            f.get("times_idle_p95", "1"),
+            f.get("queued_before", 0),
+            f.get("pages_per_s", ""),
+        ]
+        for name, f in figures.items()
+    ]
+    head = [
+        "B's single page, one a second",
+        "p50 s",
+        "p95 s",
+        "longest s",
+        "n",
+        "x p95 idle",
+        "A's pages queued",
+        "pages a second, A and B",
+    ]
+    return _table(head, rows)
+
+
+def _overload(figures: dict[str, Any]) -> str:
+    answers = ", ".join(f"{n} x {status}" for status, n in figures["answers"].items())
+    rows = [
+        ["the farm's rate before, pages a second", figures["rate_before"]],
+        [
+            "sent",
+            f"{figures['asked_per_s']} a second for {figures['seconds']:g} s; the farm takes {figures['max_queued']} at once",
+        ],
+        ["answered", answers],
+        ["neither 202 nor 429 nor 503", figures["other_than_202_429_503"]],
+        ["refused without Retry-After", figures["refused_without_retry_after"]],
+        ["Retry-After told, s", ", ".join(map(str, figures["retry_after_s"]))],
+        ["accepted; of them ended well", f"{figures['accepted']}; {figures['ended']}"],
+        ["p95 of a 202; of a refusal, s", f"{figures['accepted_p95_s']}; {figures['refused_p95_s']}"],
+        ["rate during the flood; after it", f"{figures['rate_during']}; {figures['rate_after']}"],
+    ]
+    weighed = figures["memory_mb"]
+    parts = list(next(iter(weighed.values())))
+    memory = [[when, *(row[part] for part in parts)] for when, row in weighed.items()]
+    return _table(["", ""], rows) + "\n\n" + _table(["MB (PSS)", *parts], memory)
+
+
 _SECTIONS = {
     "speed": ("Speed", _speed),
     "latency": ("Gateway", _latency),
     "memory": ("Memory of a worker with two processes", _memory),
+    "fairness": ("Fairness: a tenant's bulk, another's single pages", _fairness),
+    "overload": ("Overload: ten times the farm's rate", _overload),
     "accuracy": ("Accuracy (each group's headline)", _accuracy),
 }
 
