@@ -19,10 +19,14 @@ if TYPE_CHECKING:
 
 
 class Format(StrEnum):
-    """`txt`: the text alone; `json`: one result a line, polygons and confidences included."""
+    """`txt`: the text alone; `json`: one result a line, polygons and confidences included; else what programs exchange."""
 
     TXT = "txt"
     JSON = "json"
+    MD = "md"
+    TSV = "tsv"
+    HOCR = "hocr"
+    ALTO = "alto"
 
 
 class LayoutChoice(StrEnum):
@@ -127,6 +131,11 @@ def _show(file: Path, document: Document, format_: Format, *, named: bool) -> No
         import json
 
         print(json.dumps({"file": str(file), **document.model_dump(mode="json")}, ensure_ascii=False), flush=True)
+        return
+    if format_ is not Format.TXT:
+        from ocrfarm_shared.formats import TEXT_FORMATS
+
+        print("".join(TEXT_FORMATS[format_].write(document.pages, file.name)), flush=True)
         return
     if named:
         print(f"--- {file}")

@@ -17,6 +17,7 @@ from ocrfarm_api.routes.answers import POLL_S, JobId, as_json, attachment, job_v
 from ocrfarm_api.waiting import find
 from ocrfarm_shared.contracts import Document, JobState, Page, PageList
 from ocrfarm_shared.errors import BadOption, Expired, NotSucceeded
+from ocrfarm_shared.formats import TEXT_FORMATS
 from ocrfarm_shared.ledger import calls
 from ocrfarm_shared.ledger.calls import Call
 from ocrfarm_shared.ledger.records import JobRecord
@@ -43,17 +44,14 @@ def _with_pages(head: BaseModel, pages: list[bytes]) -> bytes:
     return b"".join([head.model_dump_json(exclude={"pages"})[:-1].encode(), b',"pages":[', b",".join(pages), b"]}"])
 
 
-def _txt(pages: Iterable[Page], _: int | None) -> bytes:
-    """A form feed between pages, as the document's `text` has; a page that failed says so, an empty text would be a lie."""
-    return "\f".join(
-        f"[page {page.number} could not be read: {page.error.message}]" if page.error else page.text for page in pages
-    ).encode("utf8", "replace")
+_TYPES = {"json": "application/json"} | {name: form.media_type for name, form in TEXT_FORMATS.items()}
 
 
-_FORMATS: dict[str, tuple[str, Callable[[Iterable[Page], int | None], bytes]]] = {
-    "json": ("application/json", _json),
-    "txt": ("text/plain; charset=utf-8", _txt),
-}
+def _write(form: str, pages: Iterable[Page], record: JobRecord) -> bytes:
+    if form == "json":
+        return _json(pages, record.page_count)
+    name = record.view.filename or record.id
+    return b"".join(piece.encode("utf8", "replace") for piece in TEXT_FORMATS[form].write(pages, name))
 
 
 @router.get(
@@ -61,7 +59,10 @@ _FORMATS: dict[str, tuple[str, Callable[[Iterable[Page], int | None], bytes]]] =
     response_model=Document,
     responses=problems(404, 409, 410, 422, 503)
     | {
-        200: {"description": "As an attachment.", "content": {"text/plain": {"schema": {"type": "string"}}}},
+        200: {
+            "description": "As an attachment.",
+            "content": {kind.split(";")[0]: {"schema": {"type": "string"}} for kind in list(_TYPES.values())[1:]},
+        },
         202: {"description": "Not ready; ask again after Retry-After seconds."},
     },
 )
@@ -69,23 +70,22 @@ async def get_result(
     farm: TheFarm,
     caller: Reader,
     job_id: JobId,
-    format: Annotated[str, Query(description=f"One of: {', '.join(_FORMATS)}.")] = "json",
+    format: Annotated[str, Query(description=f"One of: {', '.join(_TYPES)}.")] = "json",
 ) -> Response:
     """The document's text, lines and words with confidences and polygons. 409, with the reason, for a job that failed."""
-    if format not in _FORMATS:
-        raise BadOption(f"`format`: there is no {format[:40]!r}; there are: {', '.join(_FORMATS)}.")
+    if format not in _TYPES:
+        raise BadOption(f"`format`: there is no {format[:40]!r}; there are: {', '.join(_TYPES)}.")
     record = await find(farm, caller.tenant, job_id)
     if not record.view.state.ended:
         return as_json(job_view(record), 202, {"Retry-After": POLL_S})
     if record.view.state in (JobState.FAILED, JobState.CANCELLED):
         return problem(NotSucceeded(why_not(record)), f"/v1/jobs/{job_id}/result", because=record.view.error)
-    media_type, write = _FORMATS[format]
     raw = await _raw_pages(farm, record)
     if not raw:
         raise Expired
-    body = await _in_thread(farm, lambda: write(_unpack(raw), record.page_count))
+    body = await _in_thread(farm, lambda: _write(format, _unpack(raw), record))
     headers = {"Content-Disposition": attachment(record, format)}
-    return Response(body, 200, headers, media_type=media_type)
+    return Response(body, 200, headers, media_type=_TYPES[format])
 
 
 @router.get("/v1/jobs/{job_id}/pages", response_model=PageList, responses=problems(404, 410, 422, 503))

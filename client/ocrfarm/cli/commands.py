@@ -25,7 +25,9 @@ def submit(
         Path | None,
         typer.Option("--out", "-o", help="Folder for the results; `-` prints them. [default: beside the inputs]"),
     ] = None,
-    format: Annotated[Literal["txt", "json"], typer.Option("--format", "-f", help="What to write.")] = "txt",
+    format: Annotated[
+        Literal["txt", "json", "md", "tsv", "hocr", "alto"], typer.Option("--format", "-f", help="What to write.")
+    ] = "txt",
     profile: Annotated[str | None, typer.Option(help="`ocrfarm status --profiles` lists them.")] = None,
     layout: Annotated[
         Literal["auto", "page", "line"] | None, typer.Option(help="`line`: one line, no detection.")

@@ -31,7 +31,7 @@ class Order:
 
     files: Sequence[str]
     out: Path | None
-    format: Literal["txt", "json"]
+    format: Literal["txt", "json", "md", "tsv", "hocr", "alto"]
     concurrency: int
     choices: Choices
 
