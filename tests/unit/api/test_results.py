@@ -40,7 +40,7 @@ def test_json_and_text(gateway: Gateway) -> None:
 
 def test_formats_that_are_not_offered_are_named(gateway: Gateway) -> None:
     here = gateway.submit().headers["location"]
-    for name in ("pdf", "hocr", "exe"):
+    for name in ("pdf", "docx", "exe"):
         answer = gateway.http.get(f"{here}/result?format={name}")
         assert (answer.status_code, answer.json()["code"]) == (422, "bad_option")
         assert "json, txt" in answer.json()["detail"]
