@@ -65,6 +65,11 @@ def _own(path: Path) -> tuple[Profile, dict[str, str]]:
         ) from None
 
 
+def reread() -> None:
+    """Read the files anew when they are next asked for: after a model was added or removed by this process."""
+    _table.cache_clear()
+
+
 def default_profile() -> str:
     return _table()[0]
 

@@ -119,7 +119,14 @@ def _engines(name: str, progress: Progress) -> Engines:
 
     chosen = get_profile(name)
     task = progress.add_task("opening the models", total=None)
-    build(list(chosen.models), tell=lambda what: progress.update(task, description=what))
+
+    def tell(what: str) -> None:
+        """Making models takes up to a minute, and nobody asked for it by name."""
+        progress.update(task, description=what, total=None)
+        where = f"(once on this machine, kept in {settings().models_folder})"
+        progress.console.print(f"ocrfarm read: {what} {where}", markup=False, highlight=False, soft_wrap=True)
+
+    build(list(chosen.models), tell=tell, advance=lambda share: progress.update(task, completed=share, total=1.0))
     cv2.setNumThreads(1)
     engines = Engines.load(chosen, threads=settings().worker_count)
     progress.remove_task(task)

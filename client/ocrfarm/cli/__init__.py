@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from importlib.metadata import distribution
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -39,6 +40,9 @@ def build() -> typer.Typer:
     @app.callback()
     def ocrfarm(
         debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from.")] = False,
+        version: Annotated[
+            bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        ] = False,
     ) -> None:
         """An asynchronous, queue-based OCR worker farm. `ocrfarm up` starts one on this machine."""
 
@@ -46,6 +50,12 @@ def build() -> typer.Typer:
         if all(installed(library) for library in NEEDS.get(entry.module, ())):
             entry.load()(app)
     return app
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(distribution("ocrfarm").version)
+        raise typer.Exit
 
 
 def installed(library: str) -> bool:
@@ -78,7 +88,24 @@ def explain(err: Exception) -> tuple[int, str]:
     if isinstance(err, OcrFarmError | TimeoutError):
         return 1, str(err)
     if isinstance(err, OSError):
-        return 1, f"{err.strerror or err}{f': {err.filename}' if err.filename else ''}"
+        return 1, f"{err.strerror or err}{f': {err.filename}' if err.filename else ''}{_setting(err.filename)}"
     if isinstance(err, ModuleNotFoundError):
         return 2, f"{err.name} is not installed; this command needs `pip install 'ocrfarm[farm]'`."
     return 1, f"unexpected {type(err).__name__}: {err}; `ocrfarm --debug …` shows where it came from"
+
+
+def _setting(filename: object) -> str:
+    """What to change where the file that could not be had lies in a folder that a setting names."""
+    from ocrfarm_shared.settings import settings
+
+    if not isinstance(filename, str | Path):
+        return ""
+    found = settings()
+    folders = {"OCRFARM_MODEL_FOLDER": found.model_folder, "OCRFARM_STATE": found.state}
+    for name, folder in folders.items():
+        if folder is None:
+            continue
+        wanted, path = folder.expanduser().absolute(), Path(filename).absolute()
+        if path == wanted or path in wanted.parents or wanted in path.parents:
+            return f"; {name} is {folder}: name a folder there that can be written to"
+    return ""

@@ -231,3 +231,18 @@ def test_status_result_and_cancel(gateway: Gateway, hand: Hand, letter: Path) ->
     assert done.returncode == 1
     assert done.stderr.count("ended") == 2
     assert ocrfarm("result", other, url=gateway.url).returncode == 1
+
+
+def test_the_version_is_an_option_too() -> None:
+    done = ocrfarm("--version")
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, distribution("ocrfarm").version, "")
+
+
+@pytest.mark.parametrize("command", [("up", "--once", "--no-samples"), ("read", "--profile", "accurate", "a.png")])
+def test_an_unusable_state_folder_names_its_setting(command: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    done = ocrfarm(*command, cwd=tmp_path, OCRFARM_STATE=str(tmp_path / "file" / "state"))
+    assert done.returncode == 1
+    assert "Not a directory" in done.stderr
+    assert "OCRFARM_STATE" in done.stderr
+    assert len(done.stderr.splitlines()) == 1

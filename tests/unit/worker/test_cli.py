@@ -7,6 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
 from ocrfarm_models.engines import Engines
 
 SAMPLES = Path(__file__).parents[3] / "samples"
@@ -53,3 +56,28 @@ def test_a_wrong_choice_is_one_sentence() -> None:
     pages = ocrfarm("read", SAMPLES / "receipt.jpg", "--pages", "two")
     assert pages.returncode == 2
     assert "pages" in pages.stderr
+
+
+def test_models_that_are_made_first_are_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OCRFARM_MODEL_FOLDER", str(tmp_path / "models"))
+    for expected in (True, False):
+        done = ocrfarm("read", SAMPLES / "minutes.tiff", "--profile", "accurate", "--pages", "1")
+        assert done.returncode == 0, done.stderr
+        assert ("ocrfarm read: ppocrv6-rec: " in done.stderr) is expected
+        assert (str(tmp_path / "models") in done.stderr) is expected
+        assert "Society for Lost Umbrellas" in done.stdout
+
+
+def test_a_captcha_is_read_by_the_profile_of_its_model(tmp_path: Path) -> None:
+    """The recogniser alone: no detector looks for lines, and nothing is built."""
+    image = Image.new("L", (200, 50), "white")
+    ImageDraw.Draw(image).text((30, 5), "d2mx7", 0, ImageFont.load_default(40))
+    image.save(tmp_path / "captcha.png")
+    done = ocrfarm("read", tmp_path / "captcha.png", "--profile", "crnn-captcha", "--format", "json")
+    assert done.returncode == 0, done.stderr
+    (page,) = json.loads(done.stdout)["pages"]
+    assert page["models"] == ["crnn-captcha"]
+    assert "detect" not in page["timings_ms"]
+    (line,) = page["lines"]
+    assert len(line["text"]) == 5
+    assert set(line["text"]) <= set("2345678bcdefgmnpwxy")
