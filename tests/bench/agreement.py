@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""A small recogniser against the large one, on the crops that the detector finds in unlabelled or page-labelled pictures.
+r"""A small recogniser against the large one, on the crops that the detector finds in unlabelled or page-labelled pictures.
 
-    python -m tests.bench.agreement --pictures FOLDER --model crnn-zh-en [--against ppocrv6-rec] [--cache crops.npz] [--worst worst.png]
+    python -m tests.bench.agreement --pictures FOLDER --model crnn-zh-en [--against ppocrv6-rec] \
+        [--cache crops.npz] [--worst worst.png] [--json scores.json]
 
 MODEL is an id of the registry or an exported file. What the large recogniser reads is the reference; `char` is 1 - edits / its length after
 NFKC. Printed for all crops, for those whose reference the small model's characters can write, and for these without white
@@ -12,8 +13,10 @@ The interval (95%) is a bootstrap over pictures. `--cache` keeps crops and refer
 from __future__ import annotations
 
 import argparse
+import json
 import random
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 
 import cv2
@@ -27,7 +30,7 @@ from ocrfarm_models.sessions import Session
 from ocrfarm_models.spec import ModelSpec
 from ocrfarm_models.training.alphabet import LEVEL_1
 from ocrfarm_models.training.rule import LINE_RULE
-from ocrfarm_models.training.scores import distance, norm
+from ocrfarm_models.training.scores import Score, distance, norm
 from ocrfarm_worker.crop import rectify
 
 Crops = list[tuple[int, np.ndarray, str]]  # number of the picture, uint8 BGR, reference
@@ -97,6 +100,7 @@ def main() -> None:
     ap.add_argument("--against", default="ppocrv6-rec")
     ap.add_argument("--cache", type=Path)
     ap.add_argument("--worst", type=Path)
+    ap.add_argument("--json", type=Path, help="scores, as `training.evaluate` writes them")
     args = ap.parse_args()
     crops = cached(args.pictures, args.against, args.cache)
     small = open_small(args.model)
@@ -117,6 +121,10 @@ def main() -> None:
         total += asked.total()
         found += (asked & has).total()
     print(f"level 1: {found} of {total} characters read, {found / max(1, total):.3f}")
+    if args.json:
+        args.json.write_text(
+            json.dumps({args.pictures.name: asdict(Score.of([(want, got) for _, want, got in writable]))}, indent=1)
+        )
     if args.worst:
         from ocrfarm_models.training.contact_sheet import draw_sheet
 

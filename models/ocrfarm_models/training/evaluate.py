@@ -1,11 +1,12 @@
 """Score a recogniser by set, with intervals, and draw its worst lines.
 
-    python -m ocrfarm_models.training.evaluate MODEL --data FOLDER [--receipts FOLDER] [--worst runs/worst.png] [--json runs/scores.json]
+    python -m ocrfarm_models.training.evaluate MODEL --data FOLDER [--receipts FOLDER] [--shards FOLDER] \\
+        [--worst runs/worst.png] [--json runs/scores.json]
 
 MODEL is a checkpoint (`.pt`) or an exported file (`.onnx`). FOLDER holds one folder a set, each with a `labels.tsv` (file name, tab,
 text): words and lines are read whole, without detection. `--receipts` adds the lines of the third of the receipts that training leaves
-out. Scores: `ci` casefolded letters and digits only, `exact` after NFKC, `char` 1 - edits / label length, `char_ci` the same casefolded;
-Wilson intervals of 95% for the shares.
+out, `--shards` the generated lines that training is judged by (`val_*.npz`). Scores: `ci` casefolded letters and digits only,
+`exact` after NFKC, `char` 1 - edits / label length, `char_ci` the same casefolded; Wilson intervals of 95% for the shares.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from ocrfarm_models.training.reading import Reader, Reading
 from ocrfarm_models.training.receipts import lines
 from ocrfarm_models.training.rule import LINE_RULE
 from ocrfarm_models.training.scores import Score, distance, norm, wilson
+from ocrfarm_models.training.shards import read
 
 log = logging.getLogger(__name__)
 
@@ -94,14 +96,19 @@ def main() -> None:
     """Read, score, print, draw."""
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("model", type=Path)
-    ap.add_argument("--data", type=Path, required=True)
+    ap.add_argument("--data", type=Path)
     ap.add_argument("--sets", nargs="*", default=[], help="only these sets")
     ap.add_argument("--receipts", type=Path)
+    ap.add_argument("--shards", type=Path)
     ap.add_argument("--worst", type=Path)
     ap.add_argument("--json", type=Path)
     args = ap.parse_args()
     reader = open_reader(args.model)
-    sets = dict(labelled_sets(args.data, args.sets))
+    sets = dict(labelled_sets(args.data, args.sets)) if args.data else {}
+    if args.shards:
+        sets |= {p.stem: read(p) for p in sorted(args.shards.glob("val_*.npz"))}
+    if not sets and not args.receipts:
+        ap.error("nothing to evaluate: name --data, --shards or --receipts")
     if args.receipts:
         sets["receipts_held_out"] = [(image, text) for _, image, text in lines(args.receipts, True, Alphabet(LATIN))]
     scores, worst = {}, []

@@ -22,6 +22,7 @@ import torch
 
 from ocrfarm_models.training.scores import wilson
 
+LISTED = 320  # characters that a card lists; the file's metadata holds all
 WEIGHTS = Path(__file__).parent.parent / "weights"
 
 ROW = """[{name}]
@@ -63,7 +64,8 @@ def card(
     meta = {p.key: p.value for p in onnx.load(file).metadata_props}
     characters, trained = json.loads(meta["charset"]), json.loads(meta["trained"])
     backtick = " and the backtick" if "`" in characters else ""
-    shown = "`" + "".join(characters).replace("`", "").replace("|", "\\|") + "`" + backtick
+    listed = "".join(characters) if len(characters) <= LISTED else "".join(characters[:LISTED]) + " …"
+    shown = "`" + listed.replace("`", "").replace("|", "\\|") + "`" + backtick
     variants = ""
     quantised = sorted(run.glob("*-quantised.json"))
     if quantised:
