@@ -38,7 +38,7 @@ LAYOUTS = {
     "deep_text": list(CHARACTERS),
 }
 TRAINED_ON = InputRule(height=32, multiple=16, channels="GREY", mean=0.0, std=1.0)
-STEPS, LINES, STOCK = 2400, 24, 3000
+STEPS, LINES, STOCK = 3200, 24, 4000
 
 
 class Columns(nn.Module):
@@ -78,7 +78,7 @@ class Served(nn.Module):
         if rule.height == 31:
             x = torch.cat([x, x[:, :, -1:]], 2)
         elif rule.height != 32:
-            x = functional.interpolate(x, (32, 160), mode="bilinear", align_corners=False)
+            x = functional.interpolate(x, (32, 128), mode="bilinear", align_corners=False)
         out = self.columns(x).index_select(2, self.classes)
         out = out if self.output.activation == "logits" else out.softmax(2)
         return out.transpose(0, 1) if self.output.order == "TNC" else out
@@ -92,7 +92,7 @@ def draw(said: str, rng: random.Random) -> np.ndarray:
     image = Image.new("L", (right - left + 2 * margin, bottom - top + 2 * margin), "white")
     ImageDraw.Draw(image).text((margin - left, margin - top), said, rng.randint(0, 60), font)
     pixels = np.asarray(image)
-    width = max(8, round(pixels.shape[1] * rng.uniform(0.7, 1.3)))
+    width = max(8, round(pixels.shape[1] * rng.uniform(0.6, 1.8)))
     return np.asarray(cv2.resize(pixels, (width, pixels.shape[0]), interpolation=cv2.INTER_AREA), np.uint8)
 
 
