@@ -11,6 +11,7 @@ from fastapi import Depends, Request
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from ocrfarm_api.admission import Headroom
 from ocrfarm_api.events import Events
 from ocrfarm_api.metrics import Metrics
 from ocrfarm_shared.blobs import BlobStore
@@ -32,6 +33,7 @@ class Farm:
     blobs: BlobStore
     events: Events
     metrics: Metrics = field(default_factory=Metrics)
+    headroom: Headroom = field(default_factory=Headroom)
     threads: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk")
     )

@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from ocrfarm_api.admission import limits_of, refused
 from ocrfarm_api.callers import Caller
 from ocrfarm_api.deps import Farm
 from ocrfarm_api.intake import Received
@@ -19,14 +20,13 @@ from ocrfarm_api.options import check_single_page
 from ocrfarm_api.waiting import find
 from ocrfarm_shared.blobs import BlobStore
 from ocrfarm_shared.contracts import CacheMode, Submission
-from ocrfarm_shared.errors import Expired, FarmFull, FarmUnavailable, IdempotencyConflict, Unauthorized
+from ocrfarm_shared.errors import Expired, FarmUnavailable, IdempotencyConflict, TooLarge, Unauthorized
 from ocrfarm_shared.fingerprint import cache_key, request_print
 from ocrfarm_shared.ledger import calls
 from ocrfarm_shared.ledger.calls import Upload
 from ocrfarm_shared.ledger.records import JobRecord
 from ocrfarm_shared.profiles import get_profile, model_versions
 
-FULL_RETRY_S = 10.0
 UNLINKING_S = 5.0  # milliseconds as a rule; a dispatcher that died in between holds an upload for 30 s
 
 
@@ -41,7 +41,7 @@ class _Key:
 async def submit(
     farm: Farm, caller: Caller, received: Received, submission: Submission, idempotency_key: str | None = None
 ) -> JobRecord:
-    """Raises FarmFull, IdempotencyConflict, NoSuchPage, FarmUnavailable and the ledger's RedisError."""
+    """Raises FarmFull, OverQuota, IdempotencyConflict, NoSuchPage, FarmUnavailable and the ledger's RedisError."""
     if not received.kind.many:
         check_single_page(submission.ocr.pages)
     upload = Upload(
@@ -53,7 +53,7 @@ async def submit(
         keep = farm.blobs.keep
         await asyncio.get_running_loop().run_in_executor(farm.threads, keep, received.temporary, upload.blob)
 
-    return await _enter(farm, caller, upload, submission, key, store)
+    return await _enter(farm, caller, upload, submission, key, store, came=received.size)
 
 
 async def again(farm: Farm, caller: Caller, job_id: str, idempotency_key: str | None = None) -> JobRecord:
@@ -72,15 +72,29 @@ async def again(farm: Farm, caller: Caller, job_id: str, idempotency_key: str | 
     async def store() -> None:
         raise Expired("The document of this job is no longer kept; submit it again.")
 
-    return await _enter(farm, caller, upload, submission, _Key(idempotency_key, f"again:{job_id}"), store)
+    return await _enter(farm, caller, upload, submission, _Key(idempotency_key, f"again:{job_id}"), store, came=0)
 
 
 async def _enter(
-    farm: Farm, caller: Caller, upload: Upload, submission: Submission, key: _Key, store: Callable[[], Awaitable[None]]
+    farm: Farm,
+    caller: Caller,
+    upload: Upload,
+    submission: Submission,
+    key: _Key,
+    store: Callable[[], Awaitable[None]],
+    *,
+    came: int,
 ) -> JobRecord:
+    limits = limits_of(farm, caller)
+    if 0 < limits.bytes_per_day < came:
+        raise TooLarge(
+            f"This document alone is larger than the {limits.bytes_per_day / 1e6:g} MB that you may send in 24 hours."
+        )
     versions = model_versions(get_profile(submission.ocr.profile))
     call = calls.submit(
         tenant=caller.tenant,
+        limits=limits,
+        upload_bytes=came,
         key_id=caller.key_id,
         upload=upload,
         submission=submission,
@@ -100,8 +114,8 @@ async def _enter(
     if answer.outcome == "store":
         await store()
         answer = await farm.ledger(calls.stored(call))
-    if answer.outcome == "full":
-        raise FarmFull(retry_after=FULL_RETRY_S)
+    if answer.refusal is not None:
+        raise refused(answer.refusal, limits)
     if answer.outcome == "revoked":
         raise Unauthorized("This API key was revoked, or has expired, while the document came in.")
     if answer.outcome == "conflict":

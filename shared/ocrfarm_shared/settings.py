@@ -66,6 +66,22 @@ class Settings(BaseModel):
     max_megapixels: float = Field(80, gt=0, description="Of one page, after decoding or rendering.")
     max_queued: int = Field(200_000, ge=1, description="Jobs under way in the whole farm before it answers 503.")
 
+    max_waiting_s: float = Field(
+        6 * 3600,
+        ge=0,
+        description="503 where the first page of the lane that a document would join has waited longer; 0: never.",
+    )
+    min_free_disk_mb: float = Field(500, ge=0, description="Left on the disk of the uploads; with less, 503.")
+    # of a tenant, where its key says nothing else; 0: no limit
+    tenant_jobs_per_minute: int = Field(0, ge=0)
+    tenant_mb_per_day: float = Field(0, ge=0)
+    tenant_queued: int = Field(
+        0, ge=0, description="Jobs under way at once; 0: half of max_queued where keys are used, else no limit."
+    )
+    tenant_records: int = Field(
+        100_000, ge=0, description="Jobs kept with their results, those under way included; 429 beyond."
+    )
+
     # reading
     dpi: int = Field(200, ge=72, le=400)
     model_folder: Path | None = Field(None, description="Where built models are kept; default: state/models.")

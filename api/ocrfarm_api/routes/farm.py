@@ -90,7 +90,10 @@ async def list_dead_letters(farm: TheFarm, caller: Reader) -> list[DeadLetter]:
 
 
 @router.post(
-    "/v1/dead-letters/{job_id}/replay", status_code=202, response_model=JobView, responses=problems(404, 410, 422, 503)
+    "/v1/dead-letters/{job_id}/replay",
+    status_code=202,
+    response_model=JobView,
+    responses=problems(404, 410, 422, 429, 503),
 )
 async def replay(farm: TheFarm, caller: Submitter, job_id: JobId, idempotency_key: IdempotencyKey = None) -> Response:
     """Read a dead letter's document again, as a new job."""

@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 from starlette.responses import Response
 
 from ocrfarm_api import options
+from ocrfarm_api.admission import admit
 from ocrfarm_api.callers import Caller, Reader, Submitter
 from ocrfarm_api.deps import Farm, TheFarm
 from ocrfarm_api.intake import receive
@@ -43,7 +44,7 @@ _CURSOR = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?")
     status_code=202,
     response_model=JobView,
     response_description="Taken, and not read yet; ask where `links` say.",
-    responses=problems(400, 413, 415, 422, 503)
+    responses=problems(400, 413, 415, 422, 429, 503)
     | {200: {"model": JobView, "description": "Answered from the cache, or ended within `wait`."}},
     openapi_extra={"requestBody": REQUEST_BODY},
 )
@@ -55,6 +56,7 @@ async def submit_document(
     Send it as the multipart field `file`, as the raw body, or as JSON with a member `base64`. Options are form fields, members of the
     JSON, or query parameters. Answers 202 and where to look; 200 where the same document was read before with the same options.
     """
+    await admit(farm, caller)
     length = request.headers.get("content-length", "")
     async with receive(
         request.stream(),
@@ -126,7 +128,9 @@ async def get_job(farm: TheFarm, caller: Reader, job_id: JobId, wait: Wait = 0) 
     return as_json(job_view(record), headers=None if record.view.state.ended else {"Retry-After": POLL_S})
 
 
-@router.post("/v1/jobs/{job_id}/retry", status_code=202, response_model=JobView, responses=problems(404, 410, 422, 503))
+@router.post(
+    "/v1/jobs/{job_id}/retry", status_code=202, response_model=JobView, responses=problems(404, 410, 422, 429, 503)
+)
 async def retry_job(
     farm: TheFarm, caller: Submitter, job_id: JobId, idempotency_key: IdempotencyKey = None
 ) -> Response:

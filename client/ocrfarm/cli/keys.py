@@ -37,9 +37,15 @@ def create(
     ] = None,
     name: Annotated[str, typer.Option(help="A note: who holds it, what for.")] = "",
     expires: Annotated[str, typer.Option(help="Such as 90d, 12h, 30m. [default: never]")] = "",
-    jobs_per_minute: Annotated[int, typer.Option(min=0, help="Submissions a minute. [default: the farm's]")] = 0,
-    mb_per_day: Annotated[float, typer.Option(min=0, help="Megabytes sent in 24 hours. [default: the farm's]")] = 0,
-    queued: Annotated[int, typer.Option(min=0, help="Jobs under way at once. [default: the farm's]")] = 0,
+    jobs_per_minute: Annotated[
+        int, typer.Option(min=0, help="Submissions a minute. [default: the farm's]", show_default=False)
+    ] = 0,
+    mb_per_day: Annotated[
+        float, typer.Option(min=0, help="Megabytes sent in 24 hours. [default: the farm's]", show_default=False)
+    ] = 0,
+    queued: Annotated[
+        int, typer.Option(min=0, help="Jobs under way at once. [default: the farm's]", show_default=False)
+    ] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the key alone, for a script.")] = False,
     url: Url = None,
     key: Key = None,

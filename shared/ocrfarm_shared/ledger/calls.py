@@ -15,6 +15,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from ocrfarm_shared.contracts import CacheMode, JobState, Page, Submission
 from ocrfarm_shared.errors import DeadlineExceeded, OcrFarmError, WorkerLost
+from ocrfarm_shared.ledger.limits import Admission, Limits, Refusal
 from ocrfarm_shared.ledger.records import ClaimedUnit, DeadJob, FarmState, JobRecord
 from ocrfarm_shared.settings import Settings
 
@@ -22,6 +23,7 @@ T = TypeVar("T")
 
 PLAN_WINDOW = 16  # pages of one document that stand in the backlog at a time
 PIN_SECONDS = 300.0
+MOST_FOLLOWERS = 1000  # jobs that one run ends at a time, in about a tenth of a second
 
 
 @dataclass(frozen=True)
@@ -56,19 +58,25 @@ class Upload:
 class Submitted:
     """What became of a submission: a job (`record`: as it stands), or none.
 
-    `full`: the farm takes no more now; `conflict`: idempotency key with other content; `revoked`: the API key is gone by now. Where the
-    upload was not said to be stored: `store`: store it, nobody unlinks it for the next minutes, and ask again; `wait`: it is being
-    unlinked, ask again in a moment.
+    `full`: the farm takes no more now, `quota`: of this tenant (`refusal` says which limit); `conflict`: idempotency key with other
+    content; `revoked`: the API key is gone by now. Where the upload was not said to be stored: `store`: store it, nobody unlinks it for
+    the next minutes, and ask again; `wait`: it is being unlinked, ask again in a moment.
     """
 
-    outcome: Literal["new", "joined", "hit", "same", "full", "conflict", "revoked", "store", "wait"]
+    outcome: Literal["new", "joined", "hit", "same", "full", "quota", "conflict", "revoked", "store", "wait"]
     job_id: str
     record: JobRecord | None
+    refusal: Refusal | None = None
 
     @classmethod
     def of(cls, answer: dict[str, Any]) -> Submitted:
         row = answer.get("row")
-        return cls(answer["outcome"], answer.get("id", ""), JobRecord.of(row) if row else None)
+        return cls(
+            answer["outcome"],
+            answer.get("id", ""),
+            JobRecord.of(row) if row else None,
+            Refusal.of(answer.get("refusal")),
+        )
 
 
 def submit(
@@ -78,6 +86,8 @@ def submit(
     submission: Submission,
     cache_key: str,
     settings: Settings,
+    limits: Limits | None = None,
+    upload_bytes: int | None = None,
     key_id: str | None = None,
     idempotency_key: str | None = None,
     idempotency_print: str = "",
@@ -86,6 +96,7 @@ def submit(
 ) -> Call[Submitted]:
     """Make a job of an upload: from the cache, by joining a run in flight, or with a new run.
 
+    `limits`: of the tenant and the farm, by default what the settings say. `upload_bytes`: what came in for it, by default its size.
     `stored`: it was just stored. Else a job is made only where the upload need not be: `found` in the store and held by another job.
     """
     cached = submission.cache is not CacheMode.OFF
@@ -113,7 +124,9 @@ def submit(
         "use_cache": submission.cache is CacheMode.USE,
         "idempotency_key": idempotency_key,
         "idempotency_print": idempotency_print,
-        "max_queued": settings.max_queued,
+        "limits": (limits or Limits.of(settings)).arguments(),
+        "bytes": upload.size if upload_bytes is None else upload_bytes,
+        "most_followers": MOST_FOLLOWERS,
         "result_ttl": settings.result_ttl_s,
         "record_ttl": settings.record_ttl_s,
         "index_ttl": settings.result_ttl_s + settings.record_ttl_s + 14 * 86400,
@@ -122,6 +135,11 @@ def submit(
         "pin_seconds": PIN_SECONDS,
     }
     return Call("submit", Submitted.of, arguments)
+
+
+def admit(tenant: str, limits: Limits) -> Call[Admission]:
+    """Whether a document of this tenant's would be refused anyway, before it is read off the wire. `submit` decides."""
+    return Call("admit", Admission.of, {"tenant": tenant, "limits": limits.arguments()})
 
 
 def stored(call: Call[Submitted]) -> Call[Submitted]:

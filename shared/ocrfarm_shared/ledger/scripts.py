@@ -1,4 +1,4 @@
-"""Loads the Lua scripts: each is prelude.lua + forget.lua + row.lua + its own file, known to Redis by its SHA-1."""
+"""Loads the Lua scripts: each is prelude.lua + what scripts share + its own file, known to Redis by its SHA-1."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ class Script:
 @cache
 def script(name: str) -> Script:
     folder = resources.files("ocrfarm_shared.ledger") / "scripts"
-    source = "\n".join((folder / f"{part}.lua").read_text("utf8") for part in ("prelude", "forget", "row", name))
+    source = "\n".join(
+        (folder / f"{part}.lua").read_text("utf8") for part in ("prelude", "forget", "row", "quota", name)
+    )
     # Redis names a script by its SHA-1; nothing secret hangs on it.
     return Script(name, source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())

@@ -96,7 +96,7 @@ def test_every_route_is_described(gateway: Gateway) -> None:
         "tag",
         "deadline_s",
     } == set(form)
-    assert set(posting["responses"]) == {"200", "202", "400", "401", "403", "413", "415", "422", "503"}
+    assert set(posting["responses"]) == {"200", "202", "400", "401", "403", "413", "415", "422", "429", "503"}
     assert "application/problem+json" in posting["responses"]["415"]["content"]
     names = [p["name"] for p in posting["parameters"]]
     assert names == ["wait", "Idempotency-Key"]

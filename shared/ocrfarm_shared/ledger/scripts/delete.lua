@@ -7,12 +7,9 @@ if job.state == '' then
   leave(A.id, job)
 end
 if job.gone ~= '1' then forget_result(A.id, job) end
-call('ZREM', key('expiry'), A.id)
-call('ZREM', key('jobs', job.tenant), A.id)
-if given(job.tag) then call('ZREM', key('tag', job.tenant, job.tag), A.id) end
 if given(job.idempotency) then
   local known = key('idem', job.tenant, job.idempotency)
   if call('HGET', known, 'job') == A.id then call('DEL', known) end  -- it may name a later job by now
 end
-call('DEL', key('job', A.id))
+forget_record(A.id, job)
 return reply({outcome = 'deleted'})

@@ -1,4 +1,13 @@
 -- Included after the prelude where results are removed.
+-- A job's record goes, and every mention of it in the indices.
+local function forget_record(id, job)
+  call('ZREM', key('expiry'), id)
+  call('ZREM', key('results', job.tenant), id)
+  call('ZREM', key('jobs', job.tenant), id)
+  if given(job.tag) then call('ZREM', key('tag', job.tenant, job.tag), id) end
+  call('DEL', key('job', id))
+end
+
 -- A job lets go of its result and its upload; what no other job holds is removed.
 local function forget_result(id, job)
   local run_id = job.run

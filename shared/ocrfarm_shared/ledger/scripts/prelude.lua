@@ -31,6 +31,12 @@ local function even_when_full() call('DEL', key('-')) end
 local function event(t) call('PUBLISH', key('events'), cjson.encode(t)) end
 local function count(name, n) call('HINCRBY', key('stats'), name, n or 1) end
 
+-- Counted by tens of seconds, for rates. `whose`: a tenant, or '' for the farm.
+local function tally(name, whose)
+  local bucket = key(name, whose, string.format('%d', math.floor(NOW / 10)))
+  if call('INCR', bucket) == 1 then call('EXPIRE', bucket, 120) end
+end
+
 local function open_run(run) return run and (run.state == 'queued' or run.state == 'running') end
 
 -- -------------------------------------------------------------------------------------------- lanes and hand-out
@@ -166,7 +172,11 @@ local function end_job(id, job, state, failure)
   call('HSET', k, 'state', state, 'ended', stamp(NOW), 'expires', stamp(expires), 'error', failure and cjson.encode(failure) or '')
   call('EXPIRE', k, math.ceil(tonumber(job.result_ttl) + tonumber(job.record_ttl)))
   call('ZADD', key('expiry'), stamp(expires), id)
-  call('ZREM', key('active'), id)
+  call('ZADD', key('results', job.tenant), stamp(expires), id)
+  if call('ZREM', key('active'), id) == 1 and state ~= 'cancelled' then
+    tally('ends', '')
+    tally('ends', job.tenant)
+  end
   call('ZREM', key('active', job.tenant), id)
   call('ZREM', key('deadlines'), id)
   if given(job.idempotency) then

@@ -28,7 +28,16 @@ if A.use_cache and given(A.cache_key) then
   if run and run.state == 'succeeded' then hit = id end
 end
 
-if not hit and call('ZCARD', key('active')) >= A.max_queued then return reply({outcome = 'full'}) end
+local over = over_quota(j.tenant, A.bytes, not hit)
+if over then
+  count('refused_over_quota')
+  return reply({outcome = 'quota', refusal = over})
+end
+local full = not hit and farm_full(j.tenant, A.profile, j.priority)
+if full then
+  count('refused_farm_full')
+  return reply({outcome = 'full', refusal = full})
+end
 
 -- An upload that some job holds is whole and on the disk: it need not be stored again. Any other is, and nobody may unlink it meanwhile;
 -- one that is being unlinked at this moment must be waited for.
@@ -43,7 +52,8 @@ if not hit then
   local flight = given(A.flight_key)
   local id = A.use_cache and flight and call('GET', key('flight', flight))
   local run = id and get(key('run', id))
-  if open_run(run) then
+  -- A run ends its jobs in one script, which holds up everybody: so a crowd is read once for each thousand of it.
+  if open_run(run) and call('SCARD', key('run', id, 'f')) < A.most_followers then
     run_id, outcome = id, 'joined'
     call('HINCRBY', key('run', id), 'following', 1)
     local rank = {interactive = 1, normal = 2, bulk = 3}
@@ -81,6 +91,14 @@ for _, index in ipairs({key('jobs', j.tenant), given(j.tag) and key('tag', j.ten
   call('ZREMRANGEBYSCORE', index, '-inf', stamp(NOW - A.index_ttl))
   call('EXPIRE', index, math.ceil(A.index_ttl))
 end
+-- Records that only answer 410 any more go early where a tenant has more of them than jobs with results: the oldest two for each new one.
+if A.limits.records > 0 and call('ZCARD', key('jobs', j.tenant)) > 4 * A.limits.records then
+  for _, id in ipairs(call('ZRANGE', key('jobs', j.tenant), 0, 1)) do
+    local old = get(key('job', id))
+    if not old then call('ZREM', key('jobs', j.tenant), id) elseif old.gone == '1' then forget_record(id, old) end
+  end
+end
+take_quota(j.tenant, A.bytes)
 call('SADD', key('blob', j.blob), j.id)
 call('ZREM', key('blob_gc'), j.blob)
 if given(A.idempotency_key) then

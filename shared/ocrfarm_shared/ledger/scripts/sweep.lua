@@ -59,8 +59,12 @@ end
 for _, id in ipairs(call('ZRANGEBYSCORE', key('expiry'), '-inf', stamp(NOW), 'LIMIT', 0, limit)) do
   call('ZREM', key('expiry'), id)
   local job = get(key('job', id))
-  if job then
+  if job and job.gone == '1' then
+    forget_record(id, job)  -- the second time: it has answered 410 for long enough
+    done.expired = done.expired + 1
+  elseif job then
     forget_result(id, job)
+    call('ZREM', key('results', job.tenant), id)
     -- For the days that it goes on answering 410 the record is kept small: written anew, without its long texts.
     job.gone, job.submission, job.blob = '1', '{}', ''
     local flat = {}
@@ -70,11 +74,12 @@ for _, id in ipairs(call('ZRANGEBYSCORE', key('expiry'), '-inf', stamp(NOW), 'LI
     end
     call('DEL', key('job', id))
     call('HSET', key('job', id), unpack(flat))
-    call('EXPIRE', key('job', id), math.ceil(tonumber(job.record_ttl)))
+    -- It is looked at once more when its time is over, so that the indices lose it too; Redis' own expiry is the net below that.
+    call('ZADD', key('expiry'), stamp(NOW + tonumber(job.record_ttl)), id)
+    call('EXPIRE', key('job', id), math.ceil(tonumber(job.record_ttl)) + 3600)
     done.expired = done.expired + 1
   end
 end
--- Index entries whose record has gone; a record outlives its entry's age by at least the two TTLs.
 call('ZREMRANGEBYSCORE', key('slots'), '-inf', stamp(NOW - 60))
 call('ZREMRANGEBYSCORE', key('pins'), '-inf', stamp(NOW))
 done.live = live

@@ -1,0 +1,128 @@
+"""429 by tenant, 503 for the farm, both with a Retry-After; and the guards that refuse while there is still room."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+import httpx
+import pytest
+from tests.conftest import RedisServer
+from tests.unit.api.running_gateway import Gateway, png
+
+from ocrfarm_shared.keys import NewKey, Quota
+from ocrfarm_shared.ledger import key_calls
+
+
+def client(gateway: Gateway, tenant: str, **quota: int) -> dict[str, str]:
+    made = gateway.ledger(key_calls.create_key(NewKey(tenant=tenant, quota=Quota(**quota))))
+    assert made is not None
+    return {"X-API-Key": made.key}
+
+
+def post(gateway: Gateway, headers: dict[str, str], document: bytes | None = None) -> httpx.Response:
+    return gateway.http.post("/v1/jobs", content=png() if document is None else document, headers=headers)
+
+
+def refusal(answer: httpx.Response) -> tuple[int, str, int]:
+    assert answer.headers["content-type"] == "application/problem+json", answer.text
+    body = answer.json()
+    assert body["retryable"] is True
+    return answer.status_code, body["code"], int(answer.headers["retry-after"])
+
+
+def test_429_by_tenant_over_all_its_keys(gateway: Gateway) -> None:
+    one, two = client(gateway, "a", jobs_per_minute=3), client(gateway, "a", jobs_per_minute=3)
+    assert [post(gateway, headers).status_code for headers in (one, two, one)] == [202] * 3
+    for headers in (one, two):
+        answer = post(gateway, headers)
+        status, code, seconds = refusal(answer)
+        assert (status, code) == (429, "over_quota")
+        assert 10 <= seconds <= 20
+        assert "3 documents a minute" in answer.json()["detail"]
+    assert post(gateway, client(gateway, "b", jobs_per_minute=3)).status_code == 202
+    assert gateway.http.get("/v1/jobs", headers=one).status_code == 200  # looking is free
+
+
+def test_bytes_a_day(gateway: Gateway) -> None:
+    headers = client(gateway, "a", bytes_per_day=1000)
+    assert post(gateway, headers, png(b"x" * 692)).status_code == 202
+    status, code, seconds = refusal(post(gateway, headers, png(b"y" * 600)))
+    assert (status, code) == (429, "over_quota")
+    assert 3600 < seconds < 86400
+    alone = post(gateway, headers, png(b"z" * 1000))
+    assert (alone.status_code, alone.json()["code"]) == (413, "too_large")  # it would never fit
+
+
+def test_queued_at_once_and_retry_counts(gateway: Gateway) -> None:
+    headers = client(gateway, "a", queued=2)
+    job = post(gateway, headers).json()["id"]
+    assert post(gateway, headers).status_code == 202
+    assert refusal(post(gateway, headers))[:2] == (429, "over_quota")
+    assert refusal(gateway.http.post(f"/v1/jobs/{job}/retry", headers=headers))[:2] == (429, "over_quota")
+    gateway.read()
+    assert post(gateway, headers).status_code == 202
+
+
+def test_a_tenant_does_not_fill_the_whole_farm(make_gateway: Callable[..., Gateway]) -> None:
+    gateway = make_gateway(max_queued=6)
+    a, b = client(gateway, "a"), client(gateway, "b")
+    assert [post(gateway, a).status_code for _ in range(4)] == [202, 202, 202, 429]
+    assert [post(gateway, b).status_code for _ in range(3)] == [202] * 3
+    assert refusal(post(gateway, client(gateway, "c")))[:2] == (503, "farm_full")
+
+
+def test_settings_limit_a_farm_without_keys(make_gateway: Callable[..., Gateway]) -> None:
+    gateway = make_gateway(tenant_jobs_per_minute=2, tenant_records=50)
+    assert [gateway.submit().status_code for _ in range(3)] == [202, 202, 429]
+
+
+def test_refused_before_the_body_is_read(make_gateway: Callable[..., Gateway]) -> None:
+    gateway = make_gateway(max_queued=1)
+    gateway.submit()
+    with socket.create_connection(("127.0.0.1", gateway.port)) as raw:
+        raw.settimeout(30)
+        raw.sendall(b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 40000000\r\n\r\n" + png())
+        assert raw.recv(100).startswith(b"HTTP/1.1 503 ")
+    assert not list(gateway.app.state.farm.blobs.incoming.iterdir())
+
+
+def test_the_disk_guard(make_gateway: Callable[..., Gateway]) -> None:
+    gateway = make_gateway(min_free_disk_mb=1e9)
+    answer = gateway.submit()
+    assert refusal(answer)[:2] == (503, "farm_full")
+    assert "disk" in answer.json()["detail"]
+    assert gateway.http.get("/v1/jobs").status_code == 200
+
+
+def test_the_memory_guard_refuses_while_what_was_accepted_can_still_end(
+    make_gateway: Callable[..., Gateway], make_redis: Callable[..., RedisServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ocrfarm_api.admission.LOOK_S", 0.0)
+    server = make_redis("--maxmemory", "3mb")
+    gateway = make_gateway(redis_url=server.url)
+    accepted = []
+    for _ in range(3000):
+        answer = gateway.submit()
+        if answer.status_code != 202:
+            break
+        accepted.append(answer.json()["id"])
+    status, code, seconds = refusal(answer)
+    assert (status, code) == (503, "farm_full")
+    assert "memory" in answer.json()["detail"]  # the guard's sentence, not Redis' own OOM
+    assert 1 <= seconds <= 60
+    assert len(accepted) > 20
+    for _ in accepted:
+        gateway.read("some text " * 50)
+    states = {gateway.http.get(f"/v1/jobs/{job}").json()["state"] for job in accepted}
+    assert states == {"succeeded"}
+    for job in accepted:
+        assert gateway.http.delete(f"/v1/jobs/{job}").status_code == 204
+    assert gateway.submit().status_code == 202  # it recovers by itself
+
+
+def test_refusals_are_counted(make_gateway: Callable[..., Gateway]) -> None:
+    gateway = make_gateway(max_queued=1)
+    gateway.submit()
+    gateway.submit()
+    assert "\nocrfarm_refused_farm_full_total 1.0\n" in gateway.http.get("/metrics").text
