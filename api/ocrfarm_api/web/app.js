@@ -8,20 +8,92 @@ let watching = 0;
 
 class Refused extends Error {}
 
+// ------------------------------------------------------------------ the API key, where the farm asks for one
+
+const KEPT = "ocrfarm-key"; // in this tab alone, and gone with it
+let given = null; // a promise, while somebody is asked for a key
+
+function key() {
+  try {
+    return sessionStorage.getItem(KEPT) || "";
+  } catch {
+    return ""; // a browser that keeps nothing
+  }
+}
+
+function keep(text) {
+  try {
+    if (text) sessionStorage.setItem(KEPT, text);
+    else sessionStorage.removeItem(KEPT);
+  } catch {
+    // it is asked for again at the next page
+  }
+  $("#forget").hidden = !text;
+}
+
+// The farm refused `refused` (an empty text: no key). Settles when another one was typed; many requests wait for one answer.
+function askForKey(why, refused) {
+  if (key() && key() !== refused) return Promise.resolve(); // typed meanwhile
+  if (given) return given;
+  keep("");
+  const form = $("#key-box");
+  $("#key-why").textContent = refused ? why : "This farm asks for an API key. It stays in this tab.";
+  form.hidden = false;
+  $("#key").focus();
+  given = new Promise((done) => {
+    form.onsubmit = (event) => {
+      event.preventDefault();
+      const text = $("#key").value.trim();
+      if (!/^[\x21-\x7e]{1,200}$/.test(text)) return; // what no header can carry is no key
+      $("#key").value = "";
+      form.hidden = true;
+      keep(text);
+      given = null;
+      done();
+    };
+  });
+  return given;
+}
+
+async function request(path, options = {}) {
+  for (;;) {
+    const shown = key();
+    const headers = { ...options.headers, ...(shown ? { "X-API-Key": shown } : {}) };
+    const answer = await fetch(path, { ...options, headers });
+    if (answer.status !== 401) return answer;
+    const problem = await answer.json().catch(() => ({}));
+    await askForKey(problem.detail || "This key is not known here.", shown);
+  }
+}
+
+// A link cannot send a key: the file is fetched, and handed to the browser from here.
+async function download(event) {
+  if (!key()) return;
+  event.preventDefault();
+  const answer = await request(event.currentTarget.getAttribute("href")).catch(() => null);
+  if (!answer || !answer.ok) return;
+  const name = /filename="([^"]*)"/.exec(answer.headers.get("Content-Disposition") || "");
+  const link = element("a");
+  link.href = URL.createObjectURL(await answer.blob());
+  link.download = name ? name[1] : "result";
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+}
+
 // A problem document becomes an error with its sentence; a farm that is busy or away is asked again.
 async function ask(path, options = {}, tries = 5) {
   for (let n = 1; ; n++) {
     let answer;
     try {
-      answer = await fetch(path, options);
+      answer = await request(path, options);
     } catch {
       if (n >= tries) throw new Refused("The farm does not answer. Is it still running?");
       await sleep(500 * n);
       continue;
     }
     if (answer.ok) return answer.status === 204 ? null : answer.json();
-    if (answer.status === 503 && n < tries) {
-      await sleep(1000 * Number(answer.headers.get("Retry-After") || 1));
+    if ((answer.status === 503 || answer.status === 429) && n < tries) {
+      await sleep(1000 * Math.min(60, Number(answer.headers.get("Retry-After") || 1)));
       continue;
     }
     const problem = await answer.json().catch(() => ({}));
@@ -52,6 +124,7 @@ class Card {
     $(".retry", this.root).addEventListener("click", () => this.again());
     $(".cancel", this.root).addEventListener("click", () => ask(`/v1/jobs/${this.id}/cancel`, { method: "POST" }).catch(() => {}));
     $(".remove", this.root).addEventListener("click", () => this.remove());
+    for (const link of this.root.querySelectorAll("footer a")) link.addEventListener("click", download);
     this.say("waiting");
     this.facts([bytes(file.size)]);
   }
@@ -301,5 +374,10 @@ async function watchFarm() {
   }
 }
 
+$("#forget").hidden = !key();
+$("#forget").addEventListener("click", () => {
+  keep("");
+  location.reload();
+});
 choices();
 watchFarm();
