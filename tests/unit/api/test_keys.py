@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -218,6 +219,20 @@ def test_keys_that_are_not_made(gateway: Gateway, asked: dict[str, object]) -> N
     body = json.dumps(asked if asked else {"roles": ["read"], "quota": 3})
     answer = gateway.http.post("/v1/keys", content=body, headers={"Content-Type": "application/json"})
     assert (answer.status_code, answer.json()["code"]) == (422, "bad_option"), answer.text
+
+
+def test_a_body_without_end_is_not_taken_in(make_gateway: Callable[..., Gateway], gateway: Gateway) -> None:
+    def pieces() -> Iterator[bytes]:
+        for _ in range(1000):
+            yield b" " * 10_000
+
+    assert gateway.http.post("/v1/keys", content=pieces()).status_code == 413
+    locked = make_gateway(host="0.0.0.0")
+    with socket.create_connection(("127.0.0.1", locked.port)) as raw:  # nobody's: refused before a byte of it is read
+        raw.settimeout(30)
+        raw.sendall(b"POST /v1/keys HTTP/1.1\r\nHost: localhost\r\nContent-Length: 40000000\r\n\r\n{")
+        assert raw.recv(100).startswith(b"HTTP/1.1 401 ")
+    assert gateway.http.post("/v1/keys", content=b"[" * 60_000).status_code == 422
 
 
 def test_not_more_keys_than_can_be_listed(gateway: Gateway, admin: str, monkeypatch: pytest.MonkeyPatch) -> None:
