@@ -222,6 +222,15 @@ def test_a_thousand_followers_and_then_another_reading(desk: Desk, monkeypatch: 
     assert first.outcome == "new"
 
 
+def test_what_waits_behind_a_mass_cancel_comes_at_once(desk: Desk) -> None:
+    cancelled = [desk.submit(NONE).job_id for _ in range(4000)]
+    wanted = desk.submit(NONE).job_id
+    for job in cancelled:
+        desk.ledger(calls.cancel("a", job))
+    assert desk.read_all() == 1
+    assert desk.ledger(calls.view("a", [wanted]))[0].view.state == "succeeded"
+
+
 def test_quotas_hold_when_many_gateways_submit_at_once(desk: Desk) -> None:
     limits = replace(NONE, jobs_per_minute=40, queued=25)
     outcomes: list[str] = []
