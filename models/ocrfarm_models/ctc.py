@@ -6,7 +6,8 @@ takes the likeliest class of each column, joins neighbours that are equal into o
 Confidence, everywhere in the farm:
     character   the highest probability that its class reaches within its run of columns
     word, line  the arithmetic mean over its characters, spaces among them; 0 where there is no character
-A cascade asks `LineText.weakest`, the least sure character, because one wrong character makes a line wrong.
+    certainty   the probability that the whole line is right, where the model is calibrated for it (certainty.py): what a cascade
+                settles lines by, because one wrong character makes a line wrong
 """
 
 from __future__ import annotations
@@ -47,12 +48,18 @@ class WordSpan:
 
 @dataclass(frozen=True)
 class LineText:
-    """What a recogniser read in one crop. No characters: nothing is written there (never: it failed)."""
+    """What a recogniser read in one crop. No characters: nothing is written there (never: it failed).
+
+    certainty   probability that the whole line is right; None where the model is not calibrated
+    evidence    the numbers that certainty was made of (certainty.FEATURES); empty without characters
+    """
 
     text: str
     confidence: float
     chars: tuple[Char, ...]
     model: str
+    certainty: float | None = None
+    evidence: tuple[float, ...] = ()
 
     @property
     def weakest(self) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ocrfarm_models.cascade import FirstReader
 from ocrfarm_models.classifier import DirectionClassifier
 from ocrfarm_models.detector import Detector
 from ocrfarm_models.recognizer import Recognizer
@@ -14,7 +15,7 @@ from ocrfarm_shared.profiles import Profile
 
 @dataclass(frozen=True)
 class Engines:
-    """Recogniser and, where the profile names them, detector, direction classifier and fallback recogniser of a profile."""
+    """Recogniser and, where the profile names them, detector, direction classifier, first readers and fallback recogniser."""
 
     profile: str
     detector: Detector | None
@@ -22,6 +23,7 @@ class Engines:
     classifier: DirectionClassifier | None
     models: tuple[str, ...]
     fallback: Recognizer | None = None
+    first: tuple[FirstReader, ...] = ()
 
     @classmethod
     def load(cls, profile: Profile, *, threads: int = 1) -> Engines:
@@ -36,6 +38,10 @@ class Engines:
             else None,
             models=profile.models,
             fallback=Recognizer.open(resolve(profile.fallback), threads=threads) if profile.fallback else None,
+            first=tuple(
+                FirstReader(Recognizer.open(resolve(reader.model), threads=threads), reader.at)
+                for reader in profile.first
+            ),
         )
 
     def rest(self) -> None:
@@ -51,6 +57,8 @@ class Engines:
             self.classifier.close()
         if self.fallback:
             self.fallback.close()
+        for reader in self.first:
+            reader.recognizer.close()
 
 
 def load(profile: Profile, *, threads: int = 1) -> Engines:

@@ -53,3 +53,22 @@ def reduce_output(model: onnx.ModelProto) -> onnx.ModelProto:
     )
     onnx.checker.check_model(model)
     return model
+
+
+def show_posteriors(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Give the probabilities of all classes, float32 (N, T, classes), as a further output `posterior`.
+
+    For models of few classes: certainty (certainty.py) asks more of a line than its best path. Raises ValueError where the
+    graph's outputs do not come from one softmax over the last axis.
+    """
+    graph = model.graph
+    producers = {name: node for node in graph.node for name in node.output}
+    sources = {name for output in graph.output for name in producers[output.name].input[:1]}
+    found = [n for n in sources if n in producers and producers[n].op_type == "Softmax"]
+    if len(found) != 1:
+        raise ValueError("the outputs do not come from one softmax")
+    graph.node.append(helper.make_node("Identity", found, ["posterior"], "show_posterior"))
+    shape = ["lines", "columns", "classes"]
+    graph.output.append(helper.make_tensor_value_info("posterior", TensorProto.FLOAT, shape))
+    onnx.checker.check_model(model)
+    return model

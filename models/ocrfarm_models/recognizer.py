@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
-from ocrfarm_models import ctc, outputs, windows
+from ocrfarm_models import certainty, ctc, graph, outputs, windows
 from ocrfarm_models.ctc import LineText
 from ocrfarm_models.line_image import columns, padded_columns, resize_line, to_batch
 from ocrfarm_models.sessions import Session
@@ -37,11 +38,14 @@ class Recognizer:
         else:
             raise ModelUnavailable(f"{spec.id} gives {', '.join(names)}; a recogniser gives index and confidence.")
         self._grid: windows.Grid | None = None
+        # Where all probabilities lie, if the model gives them: certainty needs them.
+        self._posterior = names.index("posterior") if "posterior" in names else None
 
     @classmethod
     def open(cls, spec: ModelSpec, *, threads: int = 1) -> Recognizer:
         """Open and warm the model. Raises ModelUnavailable."""
-        recognizer = cls(spec, Session(spec.path, threads=threads))
+        model = shown(spec) if spec.certainty.version else spec.path
+        recognizer = cls(spec, Session(model, threads=threads))
         recognizer.read([np.full((32, 64, 3), 255, np.uint8)])
         return recognizer
 
@@ -83,10 +87,14 @@ class Recognizer:
         out = self._run(tensor)
         index, sure = self._best(out)
         assert index.shape[0] == len(lines), "the model gave back another number of lines"
-        return [
+        texts = [
             ctc.decode(i, c, self._classes, blank=self.spec.blank, model=self.spec.id, filled=line.shape[1] / padded)
             for i, c, line in zip(index, sure, lines, strict=True)
         ]
+        if self.spec.certainty.version and self._posterior is not None:
+            filled = [line.shape[1] for line in lines]
+            return certain(texts, out[self._posterior], index, filled, self.spec)
+        return texts
 
     def _read_long(self, line: NDArray[np.uint8], rule: InputRule) -> LineText:
         """One line that is longer than the model is wide, through windows."""
@@ -121,6 +129,33 @@ class Recognizer:
     def close(self) -> None:
         """Release the model's memory."""
         self._session.close()
+
+
+def shown(spec: ModelSpec) -> bytes:
+    """The model's file with the probabilities of all classes among its outputs. Raises ModelUnavailable."""
+    try:
+        return bytes(graph.show_posteriors(onnx.load(spec.path)).SerializeToString())
+    except ValueError as err:
+        raise ModelUnavailable(f"{spec.id} has a certainty in the registry, but {err}.") from None
+
+
+def certain(
+    texts: Sequence[LineText],
+    posteriors: NDArray[np.float32],
+    index: NDArray[np.int64],
+    filled: Sequence[int],
+    spec: ModelSpec,
+) -> list[LineText]:
+    """The lines of one batch with their evidence and certainty; `filled` is the columns that each crop fills."""
+    classes = [row[(row != spec.blank) & (row != np.concatenate(([spec.blank], row[:-1])))] for row in index]
+    out = []
+    for text, share, columns in zip(
+        texts, certainty.text_probability(posteriors, classes, spec.blank), filled, strict=True
+    ):
+        evidence = certainty.evidence(float(share), text.weakest, len(text.chars), columns) if text.chars else ()
+        sure = certainty.probability(evidence, spec.certainty) if evidence else 0.0
+        out.append(replace(text, certainty=sure, evidence=evidence))
+    return out
 
 
 def _filled(crop: NDArray[np.uint8], rule: InputRule) -> int:

@@ -11,7 +11,7 @@ from importlib import resources, util
 from pathlib import Path
 from typing import Any
 
-from ocrfarm_models.spec import DetectorRule, DoubtRule, InputRule, Kind, ModelSpec, OutputRule
+from ocrfarm_models.spec import CertaintyRule, DetectorRule, DoubtRule, InputRule, Kind, ModelSpec, OutputRule
 from ocrfarm_shared.errors import ModelUnavailable
 from ocrfarm_shared.settings import settings
 
@@ -32,6 +32,7 @@ class Row:
     input: InputRule
     detector: DetectorRule = field(default_factory=DetectorRule)
     doubt: DoubtRule = field(default_factory=DoubtRule)
+    certainty: CertaintyRule = field(default_factory=CertaintyRule)
     charset: str = ""
     blank: int = 0
     space: bool = False
@@ -51,6 +52,8 @@ class Row:
         told = asdict(self)
         for name in ("id", "title", "licence", "figures"):
             del told[name]
+        if not self.certainty.version:
+            del told["certainty"]
         return f"{self.id}@{self.recipe or 'file'}{self.revision}-{_digest(told)}"
 
     @property
@@ -98,6 +101,7 @@ def _row(name: str, raw: dict[str, dict[str, Any]]) -> Row:
     fields["detector"] = DetectorRule(**fields.get("detector", {}))
     fields["doubt"] = DoubtRule(**fields.get("doubt", {}))
     fields["output"] = OutputRule(**fields.get("output", {}))
+    fields["certainty"] = CertaintyRule(**fields.get("certainty", {}))
     return Row(id=name, **fields)
 
 
@@ -167,6 +171,7 @@ def resolve(model_id: str) -> ModelSpec:
         threshold=entry.threshold,
         detector=entry.detector,
         doubt=entry.doubt,
+        certainty=entry.certainty,
         figures=entry.figures,
     )
 

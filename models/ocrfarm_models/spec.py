@@ -107,6 +107,22 @@ class DoubtRule:
 
 
 @dataclass(frozen=True)
+class CertaintyRule:
+    """Weights of the logistic function that makes a line's features the probability that it was read right (certainty.py).
+
+    Written by `python -m ocrfarm_models.training.calibrate`. `version` counts up with each fit and stands in cache keys;
+    0: the model was not calibrated, and its lines have no certainty.
+    """
+
+    version: int = 0
+    bias: float = 0.0
+    text: float = 0.0
+    weakest: float = 0.0
+    length: float = 0.0
+    width: float = 0.0
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """One row of the registry with its file found and its hash checked.
 
@@ -131,4 +147,5 @@ class ModelSpec:
     threshold: float = 0.0
     detector: DetectorRule = field(default_factory=DetectorRule)
     doubt: DoubtRule = field(default_factory=DoubtRule)
+    certainty: CertaintyRule = field(default_factory=CertaintyRule)
     figures: dict[str, float] = field(default_factory=dict, compare=False, hash=False)

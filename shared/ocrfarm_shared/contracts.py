@@ -125,10 +125,16 @@ class Line(Travelling):
     """One line of text. `model` is the registry id of the recogniser that read it."""
 
     text: str
-    confidence: float = Field(ge=0, le=1)
+    confidence: float = Field(ge=0, le=1, description="How sure the model was of its characters, on average.")
     polygon: Polygon
     words: list[Word] = []
     model: str
+    certainty: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Probability that the whole line is right; null where its model is not calibrated.",
+    )
 
 
 class Page(Travelling):

@@ -12,12 +12,21 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from ocrfarm_shared.errors import UnknownProfile
 from ocrfarm_shared.settings import SettingsError, settings
 
 OWN_FILE = "profile.toml"
+
+
+class FirstReader(BaseModel):
+    """A small model that reads every line first, and keeps the lines that it is at least so certain of (0..1)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str
+    at: float = Field(gt=0, le=1)
 
 
 class Profile(BaseModel):
@@ -31,11 +40,13 @@ class Profile(BaseModel):
     recognizer: str
     classifier: str | None = None
     fallback: str | None = None
+    first: tuple[FirstReader, ...] = ()
     languages: tuple[str, ...] = ()
 
     @property
     def models(self) -> tuple[str, ...]:
-        return tuple(m for m in (self.detector, self.classifier, self.recognizer, self.fallback) if m)
+        first = tuple(reader.model for reader in self.first)
+        return tuple(m for m in (self.detector, self.classifier, *first, self.recognizer, self.fallback) if m)
 
 
 @cache

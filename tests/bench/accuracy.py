@@ -4,9 +4,13 @@
     python tests/bench/accuracy.py --data EVAL/dev --profile accurate --processes 2 --out predictions.jsonl [--sets a,b]
     python tests/bench/accuracy.py --cost EVAL/cost.txt --profile accurate --processes 2
 
+    python tests/bench/accuracy.py --compare before.jsonl after.jsonl --data EVAL/dev
+
 EVAL is a folder that holds `score.py`, which knows the sets and scores the predictions, and `cost.txt`, the pages that cost is
 measured over. With --cost the pages are loaded beforehand, each process is warmed with one page, and pages a second, processor
-seconds a page and milliseconds by stage are printed as JSON.
+seconds a page and milliseconds by stage are printed as JSON. After the scores stands which model read how many lines of each group
+(what a cascade's first reader settles), and what recognition took. --compare puts two such runs side by side, group by group: score and
+recognition (with `face`, which asks the recogniser too), from the same files, of one machine.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ import json
 import multiprocessing
 import subprocess
 import sys
+import tempfile
 import time
 import tomllib
 from collections import Counter
@@ -59,10 +64,10 @@ def _read_file(job: tuple[str, str, Path, str, str]) -> tuple[dict[str, Any], Co
     pages = [_read(path, number, options) for number in plan(path, None, LIMITS).numbers]
     for page in pages:
         spent.update(page.timings_ms)
-    lines = [[line.text, line.confidence] for page in pages for line in page.lines]
+    lines = [[line.text, line.confidence, line.model, line.certainty] for page in pages for line in page.lines]
     text = "\n".join(page.text for page in pages)
     rotation = [page.rotation for page in pages]
-    return {"set": name, "file": file, "text": text, "lines": lines, "rotation": rotation}, spent
+    return {"set": name, "file": file, "text": text, "lines": lines, "rotation": rotation, "ms": dict(spent)}, spent
 
 
 def _read_share(jobs: list[tuple[Path, int]], profile: str, gate: Any, results: Any) -> None:
@@ -126,6 +131,46 @@ def _jobs(data: Path, wanted: set[str], profile: str, auto: bool) -> Iterator[tu
                 yield name, file, data / name / file, "auto" if auto else spec["kind"], profile
 
 
+def _groups(data: Path, predictions: Path) -> dict[str, dict[str, Any]]:
+    """By group: files, score, lines by model, milliseconds of recognition."""
+    sets = tomllib.loads((data.parent / "sets.toml").read_text("utf8"))
+    with tempfile.NamedTemporaryFile(suffix=".json") as told:
+        score = [sys.executable, str(data.parent / "score.py"), "--data", str(data), "--pred", str(predictions)]
+        subprocess.run([*score, "--json", told.name], check=True, stdout=subprocess.DEVNULL)
+        scores = json.loads(Path(told.name).read_text("utf8"))["groups"]
+    groups: dict[str, dict[str, Any]] = {}
+    for row in map(json.loads, predictions.read_text("utf8").splitlines()):
+        name = sets[row["set"]]["group"]
+        group = groups.setdefault(name, {"files": 0, "head": scores[name]["head"], "models": Counter(), "ms": 0.0})
+        group["files"] += 1
+        group["models"].update(line[2] for line in row["lines"])
+        group["ms"] += row["ms"].get("recognize", 0) + row["ms"].get("face", 0)
+    return groups
+
+
+def _shares(data: Path, predictions: Path) -> None:
+    print(f"\n{'group':20s} {'files':>5s} {'lines':>6s} {'ms a line':>9s}  lines by the model that read them")
+    for name, group in _groups(data, predictions).items():
+        lines = max(sum(group["models"].values()), 1)
+        models = "  ".join(f"{model} {count / lines:.3f}" for model, count in group["models"].most_common())
+        print(f"{name:20s} {group['files']:5d} {lines:6d} {group['ms'] / lines:9.2f}  {models}")
+
+
+def compare(data: Path, before: Path, after: Path) -> None:
+    one, two = _groups(data, before), _groups(data, after)
+    print(f"{'group':20s} {'files':>5s} {'before':>7s} {'after':>7s} {'change':>7s} {'recognition':>12s}")
+    for name in one.keys() & two.keys():
+        if one[name]["files"] != two[name]["files"]:
+            sys.exit(f"{name}: the two runs did not read the same files")
+    for name in (n for n in one if n in two):
+        a, b = one[name], two[name]
+        few = "  few files" if a["files"] < 30 else ""
+        speed = f"{a['ms'] / max(b['ms'], 1e-9):10.2f} x"
+        print(
+            f"{name:20s} {a['files']:5d} {a['head']:7.4f} {b['head']:7.4f} {b['head'] - a['head']:+7.4f} {speed}{few}"
+        )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="a folder of labelled sets, beside score.py")
@@ -135,7 +180,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("predictions.jsonl"))
     parser.add_argument("--sets", default="", help="only these, comma separated")
     parser.add_argument("--auto", action="store_true", help="let the pipeline tell lines from pages")
+    parser.add_argument("--compare", type=Path, nargs=2, metavar=("BEFORE", "AFTER"), help="two runs' predictions")
     args = parser.parse_args()
+    if args.compare:
+        if not args.data:
+            parser.error("--compare needs --data")
+        compare(args.data, *args.compare)
+        return
     build(
         get_profile(args.profile).models
     )  # here, where an error is seen: a pool would start its processes again for ever
@@ -155,6 +206,7 @@ def main() -> None:
     print(f"{len(jobs)} files in {time.monotonic() - start:.1f} s;", {k: round(v / 1000, 2) for k, v in spent.items()})
     score = args.data.parent / "score.py"
     subprocess.run([sys.executable, str(score), "--data", str(args.data), "--pred", str(args.out)], check=True)
+    _shares(args.data, args.out)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ocrfarm_models.cascade import read_first, settled
 from ocrfarm_models.ctc import LineText
 from ocrfarm_models.engines import Engines
 from ocrfarm_shared.contracts import Line, Word
@@ -20,6 +21,8 @@ _STUB = 3.0
 # A line read with less is read again by the profile's fallback, whose answer counts. In 8 bits, 19 of 20 words that full
 # precision reads right and 8 bits do not are below this, and one line in twenty of documents.
 _UNSURE = 0.95
+# What no first reader was asked about.
+_UNREAD = LineText("", 0.0, (), "")
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,24 @@ class Reading:
 
 def read(crops: Sequence[Crop], engines: Engines, *, orientation: bool) -> list[Reading]:
     """What each crop says, in the order given. With `orientation`, doubtful lines are tried in other ways as well."""
-    return _again_if_unsure(_read(crops, engines, orientation=orientation), engines)
+    first = _first(crops, engines)
+    left = [i for i, text in enumerate(first) if not settled(text, engines.first)]
+    readings = [Reading(crop, text) for crop, text in zip(crops, first, strict=True)]
+    again = _read([crops[i] for i in left], engines, orientation=orientation)
+    for i, reading in zip(left, _again_if_unsure(again, [first[i] for i in left], engines), strict=True):
+        readings[i] = reading
+    return readings
+
+
+def _first(crops: Sequence[Crop], engines: Engines) -> list[LineText]:
+    """By the profile's first readers, lines that run as the page does; the others, signs that stand one above the other among
+    them, are left to the recogniser."""
+    down = sideways(crops)
+    said = [_UNREAD] * len(crops)
+    along = [i for i, crop in enumerate(crops) if crop.tall == down] if engines.first else []
+    for i, text in zip(along, read_first([crops[i].image for i in along], engines.first), strict=True):
+        said[i] = text
+    return said
 
 
 def _read(crops: Sequence[Crop], engines: Engines, *, orientation: bool) -> list[Reading]:
@@ -58,20 +78,30 @@ def read_whole(crop: Crop, engines: Engines, *, orientation: bool) -> Reading:
 
     The classifier is not asked: it misses one in four that stand on their head. A profile without one reads upright lines alone.
     """
+    (first,) = read_first([crop.image], engines.first) if engines.first else [_UNREAD]
+    if settled(first, engines.first):
+        return Reading(crop, first)
     (reading,) = _read([crop], engines, orientation=False)
     if orientation and engines.classifier is not None and reading.text.confidence < _DOUBTFUL:
         height, width = crop.image.shape[:2]
         others = [flip(crop)] + ([turn(crop), flip(turn(crop))] if height >= TALL * width else [])
         for other in others:
             (reading,) = _better([reading], [0], [other], engines)
-    return _again_if_unsure([reading], engines)[0]
+    return _again_if_unsure([reading], [first], engines)[0]
 
 
-def _again_if_unsure(readings: list[Reading], engines: Engines) -> list[Reading]:
-    """The readings, those that the recogniser is unsure of replaced by the fallback's (a cascade)."""
+def _again_if_unsure(readings: list[Reading], first: Sequence[LineText], engines: Engines) -> list[Reading]:
+    """The readings, those that the recogniser is unsure of replaced by the fallback's (a cascade).
+
+    Two unlike models that read the same are right together: such a line is not read a third time.
+    """
     out = list(readings)
     if engines.fallback is not None:
-        unsure = [i for i, reading in enumerate(readings) if reading.text.confidence < _UNSURE]
+        unsure = [
+            i
+            for i, (reading, before) in enumerate(zip(readings, first, strict=True))
+            if reading.text.confidence < _UNSURE and not (before.chars and reading.text.text == before.text)
+        ]
         for i, text in zip(unsure, engines.fallback.read([out[i].crop.image for i in unsure]), strict=True):
             out[i] = Reading(out[i].crop, text)
     return out
@@ -105,6 +135,7 @@ def to_line(reading: Reading) -> Line:
             for word in reading.text.words
         ],
         model=reading.text.model,
+        certainty=None if reading.text.certainty is None else _share(reading.text.certainty),
     )
 
 

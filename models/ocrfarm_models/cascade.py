@@ -1,0 +1,53 @@
+"""The first readers of a profile: small models that read every line, and keep those that they are certain of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ocrfarm_models.ctc import LineText
+from ocrfarm_models.recognizer import Recognizer
+
+# So many lines of a page are asked first; where a reader is certain of none, the page is not in its script.
+_PROBES = 8
+
+
+@dataclass(frozen=True)
+class FirstReader:
+    """A model of the cascade, and how certain it must be of a line to keep it: `at` 0.98 is wrong in one of fifty at most."""
+
+    recognizer: Recognizer
+    at: float
+
+
+def read_first(crops: Sequence[NDArray[np.uint8]], readers: Sequence[FirstReader]) -> list[LineText]:
+    """What the first readers say of each crop, in the order given; ask `settled` whether that is the last word.
+
+    A line goes from reader to reader until one is certain. A reader that is certain of none of the page's first lines is
+    not asked for the rest. A line that no reader was asked about is empty, with certainty 0.
+    """
+    said = [LineText("", 0.0, (), "", 0.0)] * len(crops)
+    left = list(range(len(crops)))
+    for reader in readers:
+        probes = left[:: max(1, len(left) // _PROBES)][:_PROBES]
+        asked = set(probes)
+        _ask(crops, probes, reader, said)
+        if len(probes) == _PROBES and not any(settled(said[i], readers) for i in probes):
+            continue
+        _ask(crops, [i for i in left if i not in asked], reader, said)
+        left = [i for i in left if not settled(said[i], readers)]
+    return said
+
+
+def settled(line: LineText, readers: Sequence[FirstReader]) -> bool:
+    """Whether the reader of this line was certain enough to keep it."""
+    at = {reader.recognizer.spec.id: reader.at for reader in readers}
+    return line.certainty is not None and bool(line.chars) and line.certainty >= at.get(line.model, 2.0)
+
+
+def _ask(crops: Sequence[NDArray[np.uint8]], which: Sequence[int], reader: FirstReader, said: list[LineText]) -> None:
+    for i, text in zip(which, reader.recognizer.read([crops[i] for i in which]), strict=True):
+        said[i] = text
