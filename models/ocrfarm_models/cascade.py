@@ -35,17 +35,20 @@ def read_first(crops: Sequence[NDArray[np.uint8]], readers: Sequence[FirstReader
         probes = left[:: max(1, len(left) // _PROBES)][:_PROBES]
         asked = set(probes)
         _ask(crops, probes, reader, said)
-        if len(probes) == _PROBES and not any(settled(said[i], readers) for i in probes):
+        if len(probes) == _PROBES and not any(_kept(said[i], reader) for i in probes):
             continue
         _ask(crops, [i for i in left if i not in asked], reader, said)
-        left = [i for i in left if not settled(said[i], readers)]
+        left = [i for i in left if not _kept(said[i], reader)]
     return said
 
 
 def settled(line: LineText, readers: Sequence[FirstReader]) -> bool:
     """Whether the reader of this line was certain enough to keep it."""
-    at = {reader.recognizer.spec.id: reader.at for reader in readers}
-    return line.certainty is not None and bool(line.chars) and line.certainty >= at.get(line.model, 2.0)
+    return any(reader.recognizer.spec.id == line.model and _kept(line, reader) for reader in readers)
+
+
+def _kept(line: LineText, reader: FirstReader) -> bool:
+    return bool(line.chars) and line.certainty is not None and line.certainty >= reader.at
 
 
 def _ask(crops: Sequence[NDArray[np.uint8]], which: Sequence[int], reader: FirstReader, said: list[LineText]) -> None:

@@ -149,10 +149,9 @@ def certain(
     """The lines of one batch with their evidence and certainty; `filled` is the columns that each crop fills."""
     classes = [row[(row != spec.blank) & (row != np.concatenate(([spec.blank], row[:-1])))] for row in index]
     out = []
-    for text, share, columns in zip(
-        texts, certainty.text_probability(posteriors, classes, spec.blank), filled, strict=True
-    ):
-        evidence = certainty.evidence(float(share), text.weakest, len(text.chars), columns) if text.chars else ()
+    shares = certainty.text_probability(posteriors, classes, spec.blank)
+    for text, share, wide in zip(texts, shares, filled, strict=True):
+        evidence = certainty.evidence(float(share), text.weakest, len(text.chars), wide) if text.chars else ()
         sure = certainty.probability(evidence, spec.certainty) if evidence else 0.0
         out.append(replace(text, certainty=sure, evidence=evidence))
     return out
