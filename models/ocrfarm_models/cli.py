@@ -18,9 +18,10 @@ def register(app: typer.Typer) -> None:
 
 @models.command("list")
 def list_models() -> None:
-    """Every model of the registry: what it is for, its version, whether it can be opened on this node."""
+    """Every model of the registry: what it is for, its version, who uses it, its figures, whether it can be opened here."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.padding import Padding
+    from rich.text import Text
 
     from ocrfarm_models import registry
     from ocrfarm_models.build import is_built
@@ -31,12 +32,18 @@ def list_models() -> None:
         registry.rows()
     except ModelUnavailable as err:
         raise _refuse(err) from None
-    table = Table("model", "kind", "version", "licence", "profiles", "ready")
-    table.columns[0].overflow = table.columns[2].overflow = "fold"
+    console = Console()
     for entry in registry.rows().values():
         users = ", ".join(p.name for p in profiles().values() if entry.id in p.models)
-        table.add_row(entry.id, entry.kind, entry.version, entry.licence, users, "yes" if is_built(entry.id) else "no")
-    Console().print(table)
+        ready = "ready" if is_built(entry.id) else f"not ready: ocrfarm models build {entry.id}"
+        console.print(Text(entry.id, style="bold"), Text(f"({entry.kind}, {ready})"))
+        console.print(Padding(Text(entry.title), (0, 0, 0, 4)))
+        console.print(Padding(Text(f"{entry.version}  {entry.licence}", style="dim"), (0, 0, 0, 4)))
+        if users:
+            console.print(Padding(Text(f"profiles: {users}"), (0, 0, 0, 4)))
+        if entry.figures:
+            told = ", ".join(f"{name} {value:g}" for name, value in entry.figures.items())
+            console.print(Padding(Text(f"figures: {told}"), (0, 0, 0, 4)))
 
 
 @models.command()

@@ -9,8 +9,8 @@
 EVAL is a folder that holds `score.py`, which knows the sets and scores the predictions, and `cost.txt`, the pages that cost is
 measured over. With --cost the pages are loaded beforehand, each process is warmed with one page, and pages a second, processor
 seconds a page and milliseconds by stage are printed as JSON. After the scores stands which model read how many lines of each group
-(what a cascade's first reader settles), and the processor time that recognition took. --compare puts two such runs side by side, group by group: score and
-recognition (with `face`, which asks the recogniser too), from the same files, of one machine.
+(what a cascade's first reader settles), and the processor time that recognition took. --compare puts two such runs side by side,
+group by group: score and recognition (with `face`, which asks the recogniser too), from the same files, of one machine.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def cost(listing: Path, profile: str, processes: int) -> None:
     print(json.dumps(figures))
 
 
-def _score_module(folder: Path) -> Any:
+def score_module(folder: Path) -> Any:
     spec = importlib.util.spec_from_file_location("score", folder / "score.py")
     if spec is None or spec.loader is None:
         sys.exit(f"there is no score.py in {folder}")
@@ -136,7 +136,7 @@ def _score_module(folder: Path) -> Any:
 
 
 def _jobs(data: Path, wanted: set[str], profile: str, auto: bool) -> Iterator[tuple[str, str, Path, str, str]]:
-    score = _score_module(data.parent)
+    score = score_module(data.parent)
     for name, spec in tomllib.loads((data.parent / "sets.toml").read_text("utf8")).items():
         if (data / name).is_dir() and (not wanted or name in wanted):
             for file, _ in score.items(data / name, spec["kind"]):
@@ -199,9 +199,8 @@ def main() -> None:
             parser.error("--compare needs --data")
         compare(args.data, *args.compare)
         return
-    build(
-        get_profile(args.profile).models
-    )  # here, where an error is seen: a pool would start its processes again for ever
+    # Here, where an error is seen: a pool would start its processes again for ever.
+    build(get_profile(args.profile).models)
     if args.cost:
         cost(args.cost, args.profile, args.processes)
         return

@@ -25,3 +25,8 @@ def engines() -> Engines:
 @pytest.fixture(scope="session")
 def engines_int8() -> Engines:
     return _open("accurate-int8")
+
+
+@pytest.fixture(scope="session")
+def engines_balanced() -> Engines:
+    return _open("balanced")

@@ -212,3 +212,33 @@ def test_what_eight_bits_are_unsure_of_is_read_again_in_full(engines_int8: Engin
     page = read(LoadedPage(doubtful), engines_int8, Layout.LINE, min_confidence=0)
     assert page.models == ["ppocrv6-rec"]
     assert page.text == read(LoadedPage(doubtful), engines, Layout.LINE, min_confidence=0).text
+
+
+@pytest.mark.slow
+def test_a_cascade_says_which_model_read_each_line(engines_balanced: Engines, engines_int8: Engines) -> None:
+    strips = ["Total amount", "Invoice number 2024-0117", "Paid with thanks", "12.50"]
+    page = LoadedPage(stacked(*strips, "≥ ½ ∅ ∂"))
+    balanced, plain = read(page, engines_balanced), read(page, engines_int8)
+    assert {line.model for line in balanced.lines} >= {"crnn-en"}
+    assert {line.model for line in plain.lines}.isdisjoint({"crnn-en"})
+    for line in balanced.lines:
+        at = engines_balanced.first[0].at
+        assert (line.certainty or 0.0) >= at if line.model == "crnn-en" else line.certainty is None
+    assert [line.text for line in balanced.lines][:4] == strips
+
+
+@pytest.mark.slow
+def test_a_page_in_another_script_goes_to_the_large_model(engines_balanced: Engines, engines_int8: Engines) -> None:
+    notice = load_page(SAMPLES / "notice-zh.png", None, 1, 200, Limits())
+    balanced = read(notice, engines_balanced)
+    assert "crnn-en" not in balanced.models
+    assert balanced.text == read(notice, engines_int8).text
+
+
+@pytest.mark.slow
+def test_one_line_alone_goes_through_the_cascade(engines_balanced: Engines) -> None:
+    assert read(label("Total amount"), engines_balanced, Layout.LINE).models == ["crnn-en"]
+    head = LoadedPage(cv2.rotate(label("Total amount").image, cv2.ROTATE_180))
+    page = read(head, engines_balanced, Layout.LINE)
+    assert page.text == "Total amount"
+    assert page.models != ["crnn-en"]

@@ -1,0 +1,43 @@
+"""The fit of a certainty: made lines whose truth is known, no network."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+np = pytest.importorskip("numpy")
+pytest.importorskip("cv2")
+pytest.importorskip("torch")  # of the extra `train`
+
+from ocrfarm_models.certainty import evidence, probability  # noqa: E402
+from ocrfarm_models.ctc import LineText  # noqa: E402
+from ocrfarm_models.training.calibrate import Judged, calibration_error, fit, same, table  # noqa: E402
+
+
+def made(count: int, seed: int) -> list[Judged]:
+    rng = random.Random(seed)
+    out = []
+    for n in range(count):
+        share = rng.random()
+        line = LineText("x", 0.99, (), "m", None, evidence(share, rng.uniform(share, 1), rng.randint(1, 30), 200))
+        out.append(Judged(f"kind{n % 2}", line, rng.random() < share, True))
+    return out
+
+
+def test_what_is_fitted_means_what_it_says() -> None:
+    rule, rest = fit(made(3000, 1), 3), made(3000, 2)
+    said = np.array([probability(j.line.evidence, rule) for j in rest])
+    right = np.array([j.right for j in rest], float)
+    assert rule.version == 3
+    assert rule.text > 0.5
+    assert calibration_error(said, right) < 0.03 < 0.3 < calibration_error(np.full(len(rest), 0.99), right)
+    assert "kind0" in table(rest, said)
+
+
+def test_what_counts_as_right() -> None:
+    assert same("TOTAL :", "Total:")
+    assert same("S/P : MAL", "S/P:MAL")
+    assert not same("a freak", "afreak")
+    assert not same("2.50", "250")
+    assert not same("2 50", "2.50")
