@@ -22,7 +22,10 @@
     │   ├── Encrypted             encrypted
     │   ├── TooManyPages          too_many_pages
     │   ├── TooManyPixels         too_many_pixels
-    │   └── NoSuchPage            no_such_page
+    │   ├── NoSuchPage            no_such_page
+    │   ├── DecodeCrashed         decode_crashed    (the process that opens files died of this one)
+    │   ├── DecodeMemory          decode_memory     (over that process's memory cap)
+    │   └── DecodeTimeout         decode_timeout    (over its processor time)
     └── FarmError                 the farm's own trouble
         ├── FarmFull              503 farm_full
         ├── FarmUnavailable       503 farm_unavailable
@@ -41,9 +44,10 @@ kept as a dead letter) and a public message that says what to do.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from ocrfarm_shared.contracts import Failure
+if TYPE_CHECKING:  # the decoding child raises these errors, and pydantic would be a third of its memory
+    from ocrfarm_shared.contracts import Failure
 
 
 class OcrFarmError(Exception):
@@ -62,6 +66,8 @@ class OcrFarmError(Exception):
         self.retry_after = retry_after
 
     def failure(self) -> Failure:
+        from ocrfarm_shared.contracts import Failure
+
         return Failure(code=self.code, message=str(self), retryable=self.retryable)
 
 
@@ -182,6 +188,27 @@ class TooManyPixels(DocumentError):
 
 class NoSuchPage(DocumentError):
     code, default = "no_such_page", "None of the pages asked for exists in this document."
+
+
+class DecodeCrashed(DocumentError):
+    code, default = (
+        "decode_crashed",
+        "Opening this file ended the program that does it; the file is damaged or far too complex: export or scan it again.",
+    )
+
+
+class DecodeMemory(DocumentError):
+    code, default = (
+        "decode_memory",
+        "Opening this page needs more memory than this farm gives one; send it at a lower resolution.",
+    )
+
+
+class DecodeTimeout(DocumentError):
+    code, default = (
+        "decode_timeout",
+        "Opening this page takes longer than this farm allows; export it again, flattened or at a lower resolution.",
+    )
 
 
 class FarmError(OcrFarmError):

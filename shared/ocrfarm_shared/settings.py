@@ -108,6 +108,11 @@ class Settings(BaseModel):
         4000, ge=0, description="What a worker process may take at most while it reads a page; 0: no limit."
     )
 
+    # the process that opens documents (one beside each worker process)
+    decode_memory_mb: int = Field(2500, ge=0, description="Address space that opening a page may take; 0: no limit.")
+    decode_cpu_s: int = Field(60, ge=0, description="Processor seconds that opening a page may take; 0: no limit.")
+    decode_max_documents: int = Field(200, ge=0, description="Opened before the process is replaced; 0: never.")
+
     commit: str = Field("", description="Of the release that runs; images set it.")
 
     @model_validator(mode="after")

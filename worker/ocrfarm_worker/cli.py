@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from ocrfarm_models.engines import Engines
     from ocrfarm_shared.contracts import Document, OcrOptions
+    from ocrfarm_worker.decoding.parent import Decoder
 
 
 class Format(StrEnum):
@@ -59,6 +60,7 @@ def read(
     from ocrfarm_shared.errors import OcrFarmError
     from ocrfarm_shared.profiles import default_profile
     from ocrfarm_shared.settings import settings
+    from ocrfarm_worker.decoding.parent import Caps, Decoder
 
     try:
         options = OcrOptions(profile=profile or default_profile(), layout=Layout(layout.value), pages=pages)
@@ -68,13 +70,15 @@ def read(
     options = options.model_copy(update={"options": options.options.model_copy(update={"dpi": settings().dpi})})
 
     failed = False
+    decoder = Decoder(Caps.of(settings()))
+    decoder.start()
     console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress, decoder:
         engines = _engines(options.profile, progress)
         for file in files:
             task = progress.add_task(file.name, total=None)
             try:
-                document = read_file(file, options, engines, progress, task)
+                document = read_file(file, options, engines, decoder, progress, task)
             except OcrFarmError as err:
                 failed = True
                 print(f"{file}: {err}", file=sys.stderr)
@@ -88,21 +92,23 @@ def read(
         raise typer.Exit(1)
 
 
-def read_file(file: Path, options: OcrOptions, engines: Engines, progress: Progress, task: TaskID) -> Document:
+def read_file(
+    file: Path, options: OcrOptions, engines: Engines, decoder: Decoder, progress: Progress, task: TaskID
+) -> Document:
     """One document, all its pages (or those that `options.pages` names). Raises DocumentError, OSError."""
     from ocrfarm_shared.contracts import Document
     from ocrfarm_shared.settings import settings
-    from ocrfarm_worker.load import Limits, load_page, plan
+    from ocrfarm_worker.document import Limits
     from ocrfarm_worker.pipeline import Stopwatch, read_page
 
     limits = Limits.of(settings())
-    planned = plan(file, None, limits, options.pages)
+    planned = decoder.plan(file, None, limits, options.pages)
     progress.update(task, total=len(planned.numbers))
     done = []
     for number in planned.numbers:
         watch = Stopwatch()
         with watch.stage("load"):
-            loaded = load_page(file, None, number, options.options.dpi, limits)
+            loaded = decoder.page(file, None, number, options.options.dpi, limits)
         done.append(read_page(loaded, number, options, engines, watch))
         progress.advance(task)
     return Document.of(done, planned.page_count)

@@ -21,6 +21,7 @@ from ocrfarm_shared.ledger import Ledger, calls
 from ocrfarm_shared.profiles import default_profile, get_profile
 from ocrfarm_shared.settings import Settings
 from ocrfarm_shared.version import version
+from ocrfarm_worker.decoding.parent import Caps, Decoder
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ class Holding:
 
 
 class Hands:
-    """One worker process. `ledger` is its own connection pool; engines are loaded once a profile and kept."""
+    """One worker process. `ledger` is its own connection pool; `decoder` opens documents; engines are loaded once a profile and kept."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -43,6 +44,7 @@ class Hands:
         self.node = platform.node() or "node"
         self.process = f"{self.node}:{os.getpid()}:{time.time_ns() // 1_000_000}"
         self.cancelled = False
+        self.decoder = Decoder(Caps.of(settings))
         self._holding: Holding | None = None
         self._engines: dict[str, Engines] = {}
         self._stop = threading.Event()
@@ -63,6 +65,7 @@ class Hands:
 
     def start(self) -> None:
         wanted = [name.strip() for name in self.settings.preload.split(",") if name.strip()] or [default_profile()]
+        self.decoder.start()  # it imports its libraries while this process loads its models
         for name in wanted:
             self.engines(name)
         self._thread.start()
@@ -70,6 +73,7 @@ class Hands:
     def stop(self) -> None:
         self._stop.set()
         self._thread.join(timeout=1)
+        self.decoder.close()
         try:
             self.ledger(calls.farewell(self.process))
         except RedisError:

@@ -18,9 +18,9 @@ from ocrfarm_models.engines import Engines
 from ocrfarm_shared.contracts import Layout, OcrOptions, Page
 from ocrfarm_worker.crop import rectify, whole
 from ocrfarm_worker.detect import find_lines
+from ocrfarm_worker.document import LoadedPage
 from ocrfarm_worker.face import Rotation, face, rotation
 from ocrfarm_worker.language import guess_language
-from ocrfarm_worker.load import LoadedPage
 from ocrfarm_worker.order import reading_order
 from ocrfarm_worker.preprocess import is_line, prepare
 from ocrfarm_worker.recognize import Reading, read, read_whole, to_line

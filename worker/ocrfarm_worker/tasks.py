@@ -21,7 +21,8 @@ from ocrfarm_shared.ledger.calls import Call
 from ocrfarm_shared.ledger.records import ClaimedUnit
 from ocrfarm_shared.queue import TASK_READ_UNIT
 from ocrfarm_shared.telemetry import log_context
-from ocrfarm_worker import load, pipeline
+from ocrfarm_worker import pipeline
+from ocrfarm_worker.document import Limits
 from ocrfarm_worker.hands import Hands, hands
 
 log = logging.getLogger(__name__)
@@ -68,9 +69,9 @@ def _do(claimed: ClaimedUnit, me: Hands) -> bool:
     path = BlobStore(me.settings.blob_folder).path(claimed.blob)
     if not path.exists():
         raise BlobMissing
-    limits = load.Limits.of(me.settings)
+    limits = Limits.of(me.settings)
     if claimed.kind == "plan":
-        plan = load.plan(path, claimed.media_type, limits, claimed.options.pages)
+        plan = me.decoder.plan(path, claimed.media_type, limits, claimed.options.pages)
         return insist(
             me.ledger,
             calls.finish_plan(claimed.unit, claimed.token, plan.numbers, plan.page_count),
@@ -82,11 +83,11 @@ def _do(claimed: ClaimedUnit, me: Hands) -> bool:
     return insist(me.ledger, call, me.settings.hard_time_limit_s)
 
 
-def read(claimed: ClaimedUnit, path: Path, limits: load.Limits, me: Hands) -> Page:
+def read(claimed: ClaimedUnit, path: Path, limits: Limits, me: Hands) -> Page:
     """The page of a claimed unit, read."""
     watch = pipeline.Stopwatch()
     with watch.stage("load"):
-        loaded = load.load_page(path, claimed.media_type, claimed.number, claimed.options.options.dpi, limits)
+        loaded = me.decoder.page(path, claimed.media_type, claimed.number, claimed.options.options.dpi, limits)
     return pipeline.read_page(loaded, claimed.number, claimed.options, me.engines(claimed.profile), watch)
 
 

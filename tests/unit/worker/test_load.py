@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from ocrfarm_shared.errors import EmptyFile, Encrypted, NoSuchPage, TooManyPages, TooManyPixels, Unreadable
-from ocrfarm_worker.load import Limits, _flatten, choose_pages, load_page, plan
+from ocrfarm_worker.load import Limits, choose_pages, load_page, plan
+from ocrfarm_worker.pictures import _flatten
 
 LIMITS = Limits(max_pages=20, max_pixels=4_000_000)
 WIDTH, HEIGHT = 61, 37
@@ -124,7 +125,7 @@ def test_a_large_see_through_page_takes_little_beside_its_pixels() -> None:
     page = np.full((4000, 4000, 4), 128, np.uint8)
     tracemalloc.start()
     try:
-        _flatten(page)
+        _flatten(page, np.empty((4000, 4000, 3), np.uint8))
         assert tracemalloc.get_traced_memory()[1] < 6 * 4000 * 4000  # 48 MB are the answer; float copies took 450
     finally:
         tracemalloc.stop()

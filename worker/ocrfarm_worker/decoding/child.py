@@ -1,0 +1,129 @@
+"""The process that decodes: `python -I -m ocrfarm_worker.decoding.child LINK PARENT MEMORY_MB CPU_S`, started by parent.py alone.
+
+It imports the decoders, locks itself in, says so, and then serves one document after another until its link closes. Nothing may be
+imported after the locks: no file can be opened any more.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import mmap
+import os
+import signal
+import socket
+import sys
+import traceback
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from ocrfarm_shared.errors import DecodeMemory, DocumentError
+from ocrfarm_worker import load
+from ocrfarm_worker.decoding import locks, wire
+from ocrfarm_worker.document import Limits, Pixels
+
+# What Pillow and Python import only when a file asks for it.
+_LATER = [
+    f"PIL.{n}"
+    for n in (
+        "MpoImagePlugin",
+        "TiffImagePlugin",
+        "WebPImagePlugin",
+        "ImageColor",
+        "ImagePalette",
+        "ImageFile",
+        "ExifTags",
+    )
+]
+_LATER += [
+    f"encodings.{n}"
+    for n in ("ascii", "latin_1", "utf_8", "utf_8_sig", "utf_16", "utf_16_le", "utf_16_be", "utf_32", "idna")
+]
+_CV_OUT_OF_MEMORY = -4  # cv::Error::StsNoMem
+_OUT_OF_MEMORY = {"error": DecodeMemory.code, "message": ""}
+
+
+def main(link_fd: int, parent: int, memory_mb: int, cpu_s: int) -> None:
+    locks.die_with_parent(parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's, which closes the link
+    link = socket.socket(fileno=link_fd)
+    cv2.setNumThreads(1)
+    _import_all()
+    held = locks.lock(memory_mb * 1024 * 1024)
+    locks.die_with_parent(parent)  # giving up root forgets it
+    _silence()
+    wire.send(link, {"ready": held})
+    while (asked := wire.receive(link)) is not None:
+        request, document = asked
+        assert document is not None
+        locks.allow_cpu(cpu_s)
+        wire.send(link, {"id": request["id"], **_serve(link, request, document)})
+
+
+def _import_all() -> None:
+    Image.preinit()
+    for name in _LATER:
+        importlib.import_module(name)
+
+
+def _silence() -> None:
+    """The decoders' own words on standard error are no log of ours, and writing to a file is forbidden from now on."""
+    os.dup2(0, 1)
+    os.dup2(0, 2)
+
+
+def _serve(link: socket.socket, request: dict[str, Any], document: int) -> dict[str, Any]:
+    """The last message of one request. Raises OSError where the parent has gone."""
+    limits = Limits(max_pixels=request["pixels"])
+    with os.fdopen(document, "rb") as file:
+        try:
+            if request["do"] == "count":
+                kind, pages = load.count_pages(file, request["type"], limits)
+                return {"kind": kind, "pages": pages}
+
+            def allot(height: int, width: int) -> Pixels:
+                wire.send(link, {"id": request["id"], "height": height, "width": width})
+                return _shared(link, height, width)
+
+            page = load.load_page(file, request["type"], request["number"], request["dpi"], limits, allot)
+            return {"done": True, "drawn": page.dpi is not None}
+        except DocumentError as err:
+            return {"error": err.code, "message": str(err)[:1000]}
+        except MemoryError:
+            return _OUT_OF_MEMORY
+        except cv2.error as err:
+            if err.code == _CV_OUT_OF_MEMORY:
+                return _OUT_OF_MEMORY
+            return _broken()
+        except ConnectionError:
+            raise
+        except Exception as err:
+            if isinstance(err, OSError) and err.errno == errno.ENOMEM:
+                return _OUT_OF_MEMORY
+            return _broken()
+
+
+def _broken() -> dict[str, Any]:
+    return {"error": "internal", "message": traceback.format_exc()[-4000:]}
+
+
+def _shared(link: socket.socket, height: int, width: int) -> Pixels:
+    """The parent's memory for a page of that size; what is written to it the parent sees."""
+    answer = wire.receive(link)
+    if answer is None or answer[1] is None:
+        raise ConnectionError
+    try:
+        memory = mmap.mmap(answer[1], height * width * 3)
+    finally:
+        os.close(answer[1])
+    return np.frombuffer(memory, np.uint8).reshape(height, width, 3)
+
+
+if __name__ == "__main__":
+    try:
+        main(*(int(argument) for argument in sys.argv[1:5]))
+    except (OSError, KeyboardInterrupt):  # the parent has gone, or refused: nobody is left to tell
+        sys.exit(1)
