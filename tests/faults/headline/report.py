@@ -10,12 +10,14 @@ from datetime import UTC, datetime
 from itertools import pairwise
 
 from tests.faults.headline.checks import Check
+from tests.faults.headline.killer import Kill
 from tests.faults.headline.storm import Storm
 
 COLOURS = {
     "worker process": "#e07b39", "pool's parent": "#b5482a", "whole pool": "#7d1f1f", "Redis": "#7b3fa0", "gateway": "#2a7fb8",
     "dispatcher": "#3a8f5c", "connections": "#888888",
 }  # fmt: skip
+HARMLESS = {"gateway", "dispatcher"}  # to a page that is being read
 
 
 @dataclass(frozen=True)
@@ -31,17 +33,17 @@ class Recovery:
     ended: list[float]
 
 
-def reruns(storm: Storm) -> list[tuple[str, float, str]]:
-    """(unit, seconds from the kill to its next claim, what was killed) for each page that was begun again: by the last kill before."""
-    times = [kill.at for kill in storm.kills]
+def reruns(storm: Storm) -> list[tuple[str, float, Kill]]:
+    """(unit, seconds from the kill to its next claim, the kill) for each page that was begun again."""
+    kills = [kill for kill in storm.kills if kill.what not in HARMLESS]
+    times = [kill.at for kill in kills]
     out = []
     for unit, claims in storm.history.claims.items():
         for before, after in pairwise(claims):
-            found = bisect_right(times, after) - 1
-            # The first kill after it was begun is what lost it; later ones only delayed it.
+            # The first after it was begun is what lost it; later ones only delayed it.
             first = bisect_right(times, before)
-            if 0 <= first <= found:
-                out.append((unit, after - times[first], storm.kills[first].what))
+            if first < bisect_right(times, after):
+                out.append((unit, after - times[first], kills[first]))
     return out
 
 
@@ -62,12 +64,31 @@ def recoveries(storm: Storm) -> list[Recovery]:
                 what,
                 len(kills),
                 [kill.back_s for kill in kills if kill.back_s is not None],
-                [seconds for _, seconds, by in again if by == what],
+                [seconds for _, seconds, by in again if by.what == what],
                 [s for kill in kills for s in following(accepted, kill.at)],
                 [s for kill in kills for s in following(ended, kill.at)],
             )
         )
     return out
+
+
+def each_kill(storm: Storm) -> list[list[object]]:
+    """A row for each: when, what, until it was back, pages that were begun again and the longest of them, next accepted, next ended."""
+    accepted = sorted(one.at for one in storm.accepted)
+    ended = storm.history.ended([one.job for one in storm.accepted])
+    begun = [claims[0] for claims in storm.history.claims.values()]
+    again = {kill.at: [] for kill in storm.kills}  # type: dict[float, list[float]]
+    for _, seconds, kill in reruns(storm):
+        again[kill.at].append(seconds)
+    begun.sort()
+    rows: list[list[object]] = []
+    for number, kill in enumerate(storm.kills, 1):
+        following = [times[bisect_right(times, kill.at) :][:1] for times in (accepted, begun, ended)]
+        cells = [f"{times[0] - kill.at:.1f}" if times else "–" for times in following]
+        back = "–" if kill.back_s is None or kill.what == "connections" else f"{kill.back_s:.1f}"
+        longest = f"{len(again[kill.at])}, {max(again[kill.at]):.1f}" if again[kill.at] else "–"
+        rows.append([number, f"{kill.at - storm.begun:.1f}", kill.what, back, longest, *cells])
+    return rows
 
 
 def _range(values: list[float]) -> str:
@@ -119,6 +140,10 @@ def markdown(storm: Storm, checks: list[Check], command: str, about: str) -> str
             _table(
                 ["killed", "times", "back", "pages begun again", "after", "next job accepted", "next job ended"], rows
             ),
+            "## Each kill",
+            "Seconds: into the run; until the part was back; pages begun again because of it and the longest wait of one; until the next "
+            "job was accepted, the next page begun for the first time, the next job ended.",
+            _table(["", "at", "killed", "back", "begun again", "accepted", "begun", "ended"], each_kill(storm)),
             "",
         ]
     )
