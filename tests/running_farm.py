@@ -118,6 +118,10 @@ class RunningFarm:
     def worker_children(self) -> list[psutil.Process]:
         return psutil.Process(self.pid("worker")).children(recursive=True)
 
+    def readers(self) -> list[psutil.Process]:
+        """The processes that read pages: the pool's children. (Each has one of its own that opens documents.)"""
+        return [p for p in psutil.Process(self.pid("worker")).children() if p.status() != psutil.STATUS_ZOMBIE]
+
     def kill(self, part: str, how: signal.Signals = signal.SIGKILL) -> int:
         """Signal a part; returns its pid. The supervisor brings it back."""
         pid = self.pid(part)

@@ -91,7 +91,7 @@ class Killer(threading.Thread):
     def _kill(self, what: str) -> Kill | None:
         readers = 0
         if what == "worker process":
-            victims = leaves(self.farm)
+            victims = self.farm.readers()
             if not victims:
                 return None
             readers = len(victims)
@@ -128,8 +128,8 @@ class Killer(threading.Thread):
                 with contextlib.suppress(OSError, KeyError, ValueError, psutil.Error):
                     if kill.what == "worker process":
                         back = (
-                            not set(kill.pids) & {p.pid for p in leaves(self.farm)}
-                            and len(leaves(self.farm)) >= readers
+                            not set(kill.pids) & {p.pid for p in self.farm.readers()}
+                            and len(self.farm.readers()) >= readers
                         )
                     else:
                         back = self.farm.pid(PARTS[kill.what]) not in kill.pids
@@ -141,13 +141,3 @@ class Killer(threading.Thread):
         watcher = threading.Thread(target=look, daemon=True)
         watcher.start()
         self._watchers.append(watcher)
-
-
-def leaves(farm: RunningFarm) -> list[psutil.Process]:
-    """The processes that read: the pool's children without children of their own."""
-    found = []
-    for process in farm.worker_children():
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if process.status() != psutil.STATUS_ZOMBIE and not process.children():
-                found.append(process)
-    return found
