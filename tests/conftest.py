@@ -56,14 +56,15 @@ class RedisServer:
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
 
-    def start(self) -> None:
+    def start(self, url: str | None = None) -> None:
+        """`url`: with the user who may ask whether it is up, where `arguments` name users."""
         with (self.folder / "redis.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [self.program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder), "--save", "",
                  "--appendonly", "yes", "--appendfsync", "everysec", "--maxmemory-policy", "noeviction", *self.arguments],
                 stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
-        with redis.Redis.from_url(self.url) as connection:
+        with redis.Redis.from_url(url or self.url) as connection:
             limit = time.monotonic() + 15
             while True:
                 try:

@@ -75,7 +75,8 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "broker_connection_max_retries": None,
         "broker_heartbeat": 0,  # Redis has none; health_check_interval below finds dead connections
         # What Celery keeps for itself in Redis has the farm's prefix too: two farms on one Redis must not hand each other's messages
-        # back. (`global_keyprefix` would do it for all keys at once, and then look for the queues where our Lua does not put them.)
+        # back, and a Redis user can be kept to one (redis_users.py). (`global_keyprefix` would do it for all keys at once, and then
+        # look for the queues where our Lua does not put them.)
         "control_exchange": f"{settings.namespace}:control",
         "event_exchange": f"{settings.namespace}:celeryev",
         "event_queue_prefix": f"{settings.namespace}:celeryev",

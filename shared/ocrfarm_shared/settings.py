@@ -29,6 +29,9 @@ class Settings(BaseModel):
     # where things are
     state: Path = Field(Path(".ocrfarm"), description="Folder for everything that the farm keeps on this machine.")
     redis_url: str | None = Field(None, description="One's own Redis; left out, `ocrfarm up` starts an embedded one.")
+    redis_user: str | None = Field(
+        None, description="Of one's own Redis: the role's user; infra/redis makes one a role."
+    )
     redis_password: str | None = None
     namespace: str = Field(
         "of", pattern=r"^[a-z0-9_-]{1,32}$", description="Prefix of every Redis key; one farm, one prefix."
@@ -40,6 +43,11 @@ class Settings(BaseModel):
     )
     flower_port: int = Field(5555, ge=0, le=65535)
     redis_port: int = Field(0, ge=0, le=65535, description="Of the embedded Redis; 0: any free port.")
+    redis_fsync: str = Field(
+        "everysec",
+        pattern="^(everysec|always)$",
+        description="Of the embedded Redis: how much a power loss may cost; docs/reliability.md has both prices.",
+    )
     redis_maxmemory_mb: int = Field(
         1024, ge=2, description="Of the embedded Redis; when it is full the farm answers 503."
     )
@@ -170,7 +178,8 @@ class Settings(BaseModel):
             raise SettingsError("No Redis is named: set OCRFARM_REDIS_URL, or use `ocrfarm up`, which starts one.")
         if self.redis_password and "@" not in self.redis_url:
             scheme, _, rest = self.redis_url.partition("://")
-            return f"{scheme}://:{quote(self.redis_password, safe='')}@{rest}"
+            user = quote(self.redis_user or "", safe="")
+            return f"{scheme}://{user}:{quote(self.redis_password, safe='')}@{rest}"
         return self.redis_url
 
     def environment(self) -> dict[str, str]:

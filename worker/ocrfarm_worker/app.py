@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery import Celery, signals
+from celery.worker.control import Panel
 from redis.exceptions import RedisError
 
 from ocrfarm_shared.errors import FarmError, Timeout, WorkerLost
@@ -27,11 +28,20 @@ def build_app() -> Celery:
     """The application with its one task and its signal handlers."""
     app = make_app(settings())
     tasks.register(app)
+    _take_no_orders()
     signals.setup_logging.connect(_keep_logging, weak=False)
     signals.worker_process_init.connect(_child_born, weak=False)
     signals.worker_process_shutdown.connect(_child_leaves, weak=False)
     signals.task_failure.connect(_child_lost, weak=False)
     return app
+
+
+def _take_no_orders() -> None:
+    """Workers answer questions over Celery's remote control (Flower asks them), and take no orders: whoever can publish there, with a
+    stolen password of Flower's, say, could else shut pools down or revoke tasks. Stopping is the supervisor's, cancelling the ledger's."""
+    for name, about in list(Panel.meta.items()):
+        if about.type == "control" and name not in ("enable_events", "disable_events"):
+            Panel.data.pop(name, None)
 
 
 def _keep_logging(**_: Any) -> None:

@@ -1,7 +1,8 @@
 """The Redis that `ocrfarm up` brings along: which program, which settings, and when it is ready.
 
-AOF with a fsync a second, so that a killed farm goes on where it was; noeviction, because every key is somebody's job; loopback and a
-random password, because every other user of this machine can reach loopback.
+AOF with a fsync a second (or every write, OCRFARM_REDIS_FSYNC), so that a killed farm goes on where it was; noeviction, because every
+key is somebody's job; loopback and random passwords, because every other user of this machine can reach loopback; a user for each part
+of the farm, who can do that part's work alone (redis_users.py).
 """
 
 from __future__ import annotations
@@ -11,14 +12,15 @@ import json
 import os
 import platform
 import re
-import secrets
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
 
 from ocrfarm.farm import CannotStart
 from ocrfarm.farm.children import Child
+from ocrfarm_shared.redis_users import ADMIN, acl_file, new_passwords
 
 OLDEST = (6, 2)  # the commands that the ledger keeps to
 START_S = 60.0
@@ -78,15 +80,18 @@ def _carried() -> Path | None:
 
 @dataclass(frozen=True)
 class EmbeddedRedis:
-    """Its folder is `state/redis`: `redis.conf`, `password` and `url` (all 0600), and the append-only file."""
+    """Its folder is `state/redis`: `redis.conf`, `users.acl`, `passwords` (by user, JSON), `url` (the admin's), all 0600, and the
+    append-only file."""
 
     server: Server
     folder: Path
     port: int
-    password: str
+    passwords: Mapping[str, str]
 
     @classmethod
-    def prepare(cls, server: Server, folder: Path, port: int, maxmemory_mb: int) -> EmbeddedRedis:
+    def prepare(
+        cls, server: Server, folder: Path, port: int, maxmemory_mb: int, namespace: str = "of", fsync: str = "everysec"
+    ) -> EmbeddedRedis:
         """Write its files. Raises CannotStart where a newer Redis wrote the data, which this one would not find."""
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         written = folder / "version"
@@ -96,26 +101,30 @@ class EmbeddedRedis:
                 "put the newer one back on the PATH, or give the farm a new folder with OCRFARM_STATE."
             )
         _secret(written, server.title)
-        kept = folder / "password"
-        password = kept.read_text("ascii").strip() if kept.exists() else secrets.token_urlsafe(32)
-        redis = cls(server, folder, port, password)
-        _secret(kept, password)
-        _secret(folder / "url", f"redis://:{password}@127.0.0.1:{port}/0")
-        _secret(folder / "redis.conf", redis._configuration(maxmemory_mb))
+        kept = folder / "passwords"
+        passwords = new_passwords() | (json.loads(kept.read_text("ascii")) if kept.exists() else {})
+        redis = cls(server, folder, port, passwords)
+        _secret(kept, json.dumps(passwords))
+        _secret(folder / "url", f"redis://{ADMIN}:{passwords[ADMIN]}@127.0.0.1:{port}/0")
+        _secret(folder / "users.acl", acl_file(namespace, passwords))
+        _secret(folder / "redis.conf", redis._configuration(maxmemory_mb, fsync))
         return redis
 
-    def _configuration(self, maxmemory_mb: int) -> str:
+    def _configuration(self, maxmemory_mb: int, fsync: str) -> str:
+        def quoted(path: Path) -> str:
+            return json.dumps(str(path), ensure_ascii=False)  # its quoting is JSON's
+
         return "\n".join(
             [
                 "bind 127.0.0.1",
                 "protected-mode yes",
                 f"port {self.port}",
-                f"requirepass {self.password}",
-                f"dir {json.dumps(str(self.folder), ensure_ascii=False)}",  # its quoting is JSON's
+                f"aclfile {quoted(self.folder / 'users.acl')}",
+                f"dir {quoted(self.folder)}",
                 "daemonize no",
                 'save ""',
                 "appendonly yes",
-                "appendfsync everysec",
+                f"appendfsync {fsync}",
                 "aof-load-truncated yes",
                 f"maxmemory {maxmemory_mb}mb",
                 "maxmemory-policy noeviction",
@@ -130,7 +139,7 @@ class EmbeddedRedis:
 
     @property
     def url(self) -> str:
-        """Without the password."""
+        """Without a user; each part has its own."""
         return f"redis://127.0.0.1:{self.port}/0"
 
     def answers(self) -> bool:
@@ -138,7 +147,11 @@ class EmbeddedRedis:
 
         try:
             with redis.Redis(
-                port=self.port, password=self.password, socket_timeout=2, socket_connect_timeout=2
+                port=self.port,
+                username=ADMIN,
+                password=self.passwords[ADMIN],
+                socket_timeout=2,
+                socket_connect_timeout=2,
             ) as connection:
                 return bool(connection.ping())
         except redis.RedisError:  # also while it reads its append-only file

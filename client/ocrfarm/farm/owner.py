@@ -69,7 +69,8 @@ def _embedded(settings: Settings) -> Iterator[str]:
     """The state folder's Redis, for as long as this is open; its address with the password."""
     folder = settings.state.expanduser().resolve()
     port = claim(LOOPBACK, 0, "Redis", "OCRFARM_REDIS_PORT")
-    redis = EmbeddedRedis.prepare(find_server(), folder / "redis", port, settings.redis_maxmemory_mb)
+    limit, name, fsync = settings.redis_maxmemory_mb, settings.namespace, settings.redis_fsync
+    redis = EmbeddedRedis.prepare(find_server(), folder / "redis", port, limit, name, fsync)
     (folder / "logs").mkdir(exist_ok=True)
     child = Child(
         Program("redis", redis.argv, settings.child_environment(), grace_s=30), folder / "logs" / "redis-keys.log"

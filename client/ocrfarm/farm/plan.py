@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ocrfarm.farm.children import Program
 from ocrfarm.farm.embedded_redis import EmbeddedRedis, find_server
 from ocrfarm.farm.ports import LOOPBACK, claim, listen, port_of
+from ocrfarm_shared.redis_users import Role
 from ocrfarm_shared.settings import WORKER_START, Settings, read_settings
 
 # Workers first: they hand back what they hold while the rest still answers. Redis last: everybody writes to it.
@@ -21,7 +22,7 @@ GRACE_S = 30.0  # the gateway lets uploads end for 20 s
 
 @dataclass(frozen=True)
 class Plan:
-    """`settings` are what every child reads; `redis` is None where the farm has a Redis of its own."""
+    """`settings` are what every child reads, with the gateway's Redis user; `redis` is None where the farm has a Redis of its own."""
 
     settings: Settings
     redis: EmbeddedRedis | None
@@ -64,14 +65,27 @@ def make(settings: Settings) -> Plan:
     redis = None
     if not settings.redis_url:
         port = claim(LOOPBACK, settings.redis_port, "Redis", "OCRFARM_REDIS_PORT")
-        redis = EmbeddedRedis.prepare(find_server(), settings.state / "redis", port, settings.redis_maxmemory_mb)
-        update |= {"redis_port": port, "redis_url": redis.url, "redis_password": redis.password}
+        redis = EmbeddedRedis.prepare(
+            find_server(),
+            settings.state / "redis",
+            port,
+            settings.redis_maxmemory_mb,
+            settings.namespace,
+            settings.redis_fsync,
+        )
+        update |= {"redis_port": port, "redis_url": redis.url}
+        update |= {"redis_user": "gateway", "redis_password": redis.passwords["gateway"]}
     settings = read_settings({}, **(settings.model_dump() | update))
     return Plan(settings, redis, list(_programs(settings, redis, door)))
 
 
 def _programs(settings: Settings, redis: EmbeddedRedis | None, door: socket.socket) -> Iterator[Program]:
-    env = settings.child_environment() | {"PYTHONUNBUFFERED": "1"}
+    def env(role: Role | None) -> dict[str, str]:
+        """Each part gets the password of its own Redis user and of no other; with one's own Redis all parts are its one user."""
+        own: dict[str, object] = {"api_key": None}  # the command line's, no part's
+        if redis:
+            own |= {"redis_user": role, "redis_password": redis.passwords[role] if role else None}
+        return settings.model_copy(update=own).child_environment() | {"PYTHONUNBUFFERED": "1"}
 
     def ours(*arguments: str) -> list[str]:
         # -P: a file of the same name as a library, in the folder where `ocrfarm up` was typed, is not imported.
@@ -79,15 +93,16 @@ def _programs(settings: Settings, redis: EmbeddedRedis | None, door: socket.sock
         return [sys.executable, "-P", "-m", "ocrfarm", "--debug", *arguments]
 
     if redis:
-        yield Program("redis", redis.argv, env, grace_s=GRACE_S)  # SIGTERM is its SHUTDOWN: the file is flushed
+        yield Program("redis", redis.argv, env(None), grace_s=GRACE_S)  # SIGTERM is its SHUTDOWN: the file is flushed
     counting = _counting(settings)
     for name in gateways(settings):
         argv = ours("api", f"--fd={door.fileno()}")
-        yield Program(name, argv, env | counting, grace_s=GRACE_S, sockets=[door])
-    yield Program("dispatcher", ours("dispatcher"), env, grace_s=GRACE_S)
-    yield Program("worker", ours("worker"), WORKER_START | env, prepare=ours("models", "build"), grace_s=WORKER_GRACE_S)
+        yield Program(name, argv, env("gateway") | counting, grace_s=GRACE_S, sockets=[door])
+    yield Program("dispatcher", ours("dispatcher"), env("dispatcher"), grace_s=GRACE_S)
+    build = ours("models", "build")
+    yield Program("worker", ours("worker"), WORKER_START | env("worker"), prepare=build, grace_s=WORKER_GRACE_S)
     if settings.flower:
-        yield Program("flower", _flower(settings), env, grace_s=GRACE_S)
+        yield Program("flower", _flower(settings), env("flower"), grace_s=GRACE_S)
 
 
 def gateways(settings: Settings) -> list[str]:

@@ -41,6 +41,10 @@ def running(embedded: EmbeddedRedis) -> Iterator[Child]:
         child.end()
 
 
+def admin(embedded: EmbeddedRedis) -> redis.Redis:
+    return redis.Redis.from_url((embedded.folder / "url").read_text("ascii"))
+
+
 def fake(folder: Path, version: str) -> Path:
     """A program that only tells a version, as an older Debian's would."""
     folder.mkdir(exist_ok=True)
@@ -77,14 +81,14 @@ def test_without_any_it_says_what_to_install(tmp_path: Path) -> None:
 def test_it_keeps_what_was_written_through_sigterm_and_sigkill(tmp_path: Path, server: Server) -> None:
     embedded = EmbeddedRedis.prepare(server, tmp_path / "redis", free_port(), 64)
     for end in (signal.SIGTERM, signal.SIGKILL):
-        with running(embedded) as child, redis.Redis(port=embedded.port, password=embedded.password) as connection:
+        with running(embedded) as child, admin(embedded) as connection:
             connection.incr("count")
             assert child.process
             child.process.send_signal(end)
             child.process.wait(10)
     again = EmbeddedRedis.prepare(server, tmp_path / "redis", free_port(), 64)
-    assert again.password == embedded.password
-    with running(again), redis.Redis(port=again.port, password=again.password) as connection:
+    assert again.passwords == embedded.passwords
+    with running(again), admin(again) as connection:
         assert connection.get("count") == b"2"
 
 
@@ -103,9 +107,11 @@ def test_only_loopback_with_the_password_and_never_evicting(tmp_path: Path, serv
                     connection.set(f"k{stored}", b"x" * 1_000_000)
             assert 3 <= stored < 20  # it said no
             assert connection.dbsize() == stored  # and dropped nothing
-    for name in ("password", "url", "redis.conf"):
+    for name in ("passwords", "url", "users.acl", "redis.conf"):
         assert stat.S_IMODE((embedded.folder / name).stat().st_mode) == 0o600
-    assert embedded.password not in " ".join(embedded.argv)
+    for password in embedded.passwords.values():
+        assert password not in " ".join(embedded.argv)
+        assert password not in (embedded.folder / "users.acl").read_text("ascii")
 
 
 def test_data_of_a_newer_redis_is_not_left_unread(tmp_path: Path, server: Server) -> None:

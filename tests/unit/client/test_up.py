@@ -89,10 +89,16 @@ def test_the_plan_of_a_farm_with_an_embedded_redis(tmp_path: Path) -> None:
     assert made.stop_order == list(plan.STOP_ORDER)
     assert set(made.stop_order) == set(programs)
     assert made.redis
-    for program in made.programs:
-        assert made.redis.password not in " ".join(program.argv)  # everybody can read argument lists
+    roles = {"api": "gateway", "dispatcher": "dispatcher", "worker": "worker", "flower": "flower"}
+    for name, program in programs.items():
         child = read_settings(dict(program.env))
-        assert child.broker_url == f"redis://:{made.redis.password}@127.0.0.1:{made.redis.port}/0"
+        known = [user for user, password in made.redis.passwords.items() if password in str(program.env)]
+        assert known == ([roles[name]] if name in roles else [])  # each its own, nobody the admin's
+        for password in made.redis.passwords.values():
+            assert password not in " ".join(program.argv)  # everybody can read argument lists
+        if user := roles.get(name):
+            place = f"127.0.0.1:{made.redis.port}/0"
+            assert child.broker_url == f"redis://{user}:{made.redis.passwords[user]}@{place}"
         assert (child.workers, child.port, child.state) == (3, made.settings.port, tmp_path / "state")
     assert made.page == f"http://127.0.0.1:{made.settings.port}"
     for door in programs["api"].sockets:

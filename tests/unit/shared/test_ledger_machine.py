@@ -38,17 +38,23 @@ PROFILE = "accurate"
 class Farm(RuleBasedStateMachine):
     url: str
 
+    def namespace(self) -> str:
+        return f"m{secrets.token_hex(6)}"
+
+    def open_ledger(self) -> Ledger:
+        return Ledger.open(self.conf)
+
     @initialize(slots=st.integers(1, 3))
     def begin(self, slots: int) -> None:
         self.conf: Settings = read_settings(
             {},
             redis_url=self.url,
-            namespace=f"m{secrets.token_hex(6)}",
+            namespace=self.namespace(),
             heartbeat_s=0.001,
             lease_s=0.004,
             max_attempts=3,
         )
-        self.ledger = Ledger.open(self.conf)
+        self.ledger = self.open_ledger()
         for n in range(slots):
             self.ledger(calls.heartbeat(f"p{n}", {}, lease_s=600))
         self.jobs: dict[str, str] = {}  # id -> tenant

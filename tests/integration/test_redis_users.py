@@ -1,0 +1,87 @@
+"""A whole farm on one Redis user a part: `ocrfarm up` gives each its own, and Redis writes down whatever it had to refuse."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+import redis
+
+from ocrfarm_shared.queue import make_app
+from ocrfarm_shared.settings import read_settings
+from tests.running_farm import RunningFarm, free_port
+
+SAMPLES = Path(__file__).parents[2] / "samples"
+pytestmark = [pytest.mark.farm, pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningFarm]:
+    state = tmp_path_factory.mktemp("users") / "state"
+    with RunningFarm(state, workers=1, flower=1, flower_port=free_port()) as running:
+        yield running
+
+
+def admin(farm: RunningFarm) -> redis.Redis:
+    return redis.Redis.from_url((farm.state / "redis" / "url").read_text("ascii"))
+
+
+def test_it_reads_and_nothing_was_refused(farm: RunningFarm) -> None:
+    page, pages = farm.submit(SAMPLES / "letter.png"), farm.submit(SAMPLES / "minutes.tiff")
+    ended = farm.wait([page, pages], timeout=300)
+    assert [view["state"] for view in ended.values()] == ["succeeded", "succeeded"]
+    assert farm.text(pages) == (SAMPLES / "golden" / "minutes.tiff.txt").read_text("utf8").removesuffix("\n")
+    assert farm.http.get("/v1/jobs").status_code == 200
+    assert farm.http.get("/v1/dead-letters").json() == []
+    assert farm.http.post(f"/v1/jobs/{page}/retry").status_code == 202
+    assert farm.http.delete(f"/v1/jobs/{pages}").status_code == 204
+    look_at_flower(farm)
+    time.sleep(12)  # a sweep, a heartbeat, a restoring of unacknowledged messages, each at least once
+    with admin(farm) as connection:
+        users = {client["user"] for client in connection.client_list()}
+        log = [f"{row['username']} {row['reason']} {row['object']}" for row in connection.acl_log(1000)]
+        keys = {key.decode() for key in connection.scan_iter(count=1000)}
+    assert (
+        {"gateway", "dispatcher", "worker", "flower"} <= users <= {"gateway", "dispatcher", "worker", "flower", "admin"}
+    )
+    assert [row for row in sorted(set(log)) if not row.endswith(("command client", "command client|setinfo"))] == []
+    # All that the farm keeps is under its namespace, but for kombu's bindings.
+    assert not [key for key in keys if not key.startswith(("of:", "_kombu.binding")) and not key.endswith(".pidbox")]
+
+
+def look_at_flower(farm: RunningFarm) -> None:
+    base = f"http://127.0.0.1:{farm.environment['OCRFARM_FLOWER_PORT']}"
+    with httpx.Client(base_url=base, timeout=60, trust_env=False, follow_redirects=True) as http:
+        limit = time.monotonic() + 60
+        while True:
+            try:
+                workers = http.get("/workers", params={"json": 1}).json()["data"]
+                if workers and workers[0].get("status"):
+                    break
+            except httpx.TransportError:
+                pass
+            assert time.monotonic() < limit, farm.logs()
+            time.sleep(0.5)
+        name = workers[0]["hostname"]
+        assert http.get(f"/worker/{name}").status_code == 200  # asks the worker over remote control
+        assert "of:q:accurate-int8" in http.get("/broker").text  # asks Redis how long the queues are
+        assert http.get("/tasks").status_code == 200
+
+
+def test_workers_take_no_orders(farm: RunningFarm) -> None:
+    """A stolen password of Flower's may ask the workers; it may not stop them."""
+    before = farm.pid("worker")
+    url = (farm.state / "redis" / "url").read_text("ascii")
+    app = make_app(read_settings({}, redis_url=url))
+    answers = app.control.ping(timeout=10)
+    assert [list(answer.values()) for answer in answers] == [[{"ok": "pong"}]]
+    refused = app.control.broadcast("shutdown", reply=True, timeout=10)
+    assert all("error" in said for answer in refused for said in answer.values()), refused
+    app.close()
+    time.sleep(2)
+    assert farm.pid("worker") == before
+    assert psutil.pid_exists(before)
