@@ -82,7 +82,7 @@ _EVENTS = ("{ns}:events",)
 # ---------------------------------------------------------------------------------------------------- Celery
 
 # Of kombu's Redis transport: deliveries under way, the bindings of its exchanges, the queues for answers to remote control. The names
-# with a namespace in them are set in queue.py. Its bindings hold names of queues, nothing else, and whoever comes sweeps those of all farms.
+# with a namespace in them are set in queue.py. Its bindings hold names of queues alone, and whoever comes sweeps those of all farms.
 _CELERY = (
     *("brpop", "rpop", "lpush", "llen", "sadd", "srem", "smembers", "exists", "del", "get", "set", "pexpire"),
     *("zadd", "zrem", "zrange", "zrangebyscore", "zrevrangebyscore", "hset", "hget", "hdel", "multi", "exec", "watch"),
