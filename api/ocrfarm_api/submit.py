@@ -21,7 +21,7 @@ from ocrfarm_api.waiting import find
 from ocrfarm_shared.blobs import BlobStore
 from ocrfarm_shared.contracts import CacheMode, Submission
 from ocrfarm_shared.errors import Expired, FarmUnavailable, IdempotencyConflict, TooLarge, Unauthorized
-from ocrfarm_shared.fingerprint import cache_key, request_print
+from ocrfarm_shared.fingerprint import cache_key, reader_print, request_print
 from ocrfarm_shared.ledger import calls
 from ocrfarm_shared.ledger.calls import Upload
 from ocrfarm_shared.ledger.records import JobRecord
@@ -102,6 +102,7 @@ async def _enter(
         settings=farm.settings,
         idempotency_key=key.key,
         idempotency_print=key.named,
+        reader=reader_print(versions),
         stored=False,
         found=farm.blobs.path(upload.blob).exists(),
     )

@@ -12,7 +12,7 @@ import httpx
 from ocrfarm import calls, flows, transport
 from ocrfarm.calls import Choices, Source
 from ocrfarm.flows import Flow, Patience, Pause
-from ocrfarm_shared.contracts import Document, FarmView, JobState, JobView, Page, ProfileView
+from ocrfarm_shared.contracts import DeadLetter, Document, FarmView, JobState, JobView, Page, ProfileView
 
 T = TypeVar("T")
 
@@ -153,6 +153,16 @@ class AsyncClient:
 
     async def delete(self, job: str) -> None:
         await self._run(flows.run(calls.delete(job), self._patience))
+
+    # ------------------------------------------------------------------------------------------------ dead letters
+    async def dead_letters(self) -> Sequence[DeadLetter]:
+        return await self._run(flows.run(calls.dead_letters(), self._patience))
+
+    async def dead_letter(self, job: str) -> DeadLetter:
+        return await self._run(flows.run(calls.dead_letter(job), self._patience))
+
+    async def replay(self, job: str) -> AsyncJob:
+        return AsyncJob(self, await self._run(flows.run(calls.replay(job), self._patience)))
 
     # ------------------------------------------------------------------------------------------------ the farm
     async def farm(self) -> FarmView:

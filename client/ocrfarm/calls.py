@@ -21,6 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ocrfarm_shared.contracts import (
     CacheMode,
+    DeadLetter,
     Document,
     FarmView,
     JobList,
@@ -248,6 +249,23 @@ def retry(job: str) -> Call[JobView]:
 
 def delete(job: str) -> Call[None]:
     return Call("DELETE", _job(job), lambda _: None)
+
+
+_LETTERS = TypeAdapter(list[DeadLetter])
+
+
+def dead_letters() -> Call[list[DeadLetter]]:
+    return Call("GET", "/v1/dead-letters", lambda reply: _LETTERS.validate_json(reply.body))
+
+
+def dead_letter(job: str) -> Call[DeadLetter]:
+    path = f"/v1/dead-letters/{quote(job, safe='')}"
+    return Call("GET", path, lambda reply: DeadLetter.model_validate_json(reply.body))
+
+
+def replay(job: str) -> Call[JobView]:
+    path = f"/v1/dead-letters/{quote(job, safe='')}/replay"
+    return Call("POST", path, _view, headers={"Idempotency-Key": uuid4().hex})
 
 
 def jobs(state: JobState | str | None, tag: str | None, cursor: str | None) -> Call[JobList]:

@@ -13,7 +13,7 @@ from ocrfarm import calls, flows, transport
 from ocrfarm.calls import Choices, Source
 from ocrfarm.flows import Flow, Patience, Pause
 from ocrfarm.key_calls import Keys
-from ocrfarm_shared.contracts import Document, FarmView, JobState, JobView, Page, ProfileView
+from ocrfarm_shared.contracts import DeadLetter, Document, FarmView, JobState, JobView, Page, ProfileView
 
 T = TypeVar("T")
 
@@ -152,6 +152,19 @@ class Client:
 
     def delete(self, job: str) -> None:
         self._run(flows.run(calls.delete(job), self._patience))
+
+    # ------------------------------------------------------------------------------------------------ dead letters
+    def dead_letters(self) -> Sequence[DeadLetter]:
+        """Jobs that failed for good through no fault of the document, newest first; their attempts without log lines."""
+        return self._run(flows.run(calls.dead_letters(), self._patience))
+
+    def dead_letter(self, job: str) -> DeadLetter:
+        """With the last log lines of every attempt. Raises NotFound."""
+        return self._run(flows.run(calls.dead_letter(job), self._patience))
+
+    def replay(self, job: str) -> Job:
+        """Read a dead letter's document again, as a new job. Raises NotFound, Expired."""
+        return Job(self, self._run(flows.run(calls.replay(job), self._patience)))
 
     # ------------------------------------------------------------------------------------------------ the farm
     def farm(self) -> FarmView:

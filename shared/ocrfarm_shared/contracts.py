@@ -10,10 +10,11 @@ page they are pixels of the page rendered at `Page.dpi`.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+# Of messages and records. Raised when something is added that an older process may not ignore; it then leaves such work to newer ones.
 SCHEMA_VERSION = 1
 
 
@@ -60,6 +61,17 @@ class Incoming(BaseModel):
 
 class Travelling(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+Stored = TypeVar("Stored", bound=BaseModel)
+
+
+def stored(kind: type[Stored], text: str) -> Stored:
+    """What one of our own processes wrote, maybe of a later release: fields that we do not know are ignored, even in an `Incoming`.
+
+    A field that may not be ignored comes with a higher SCHEMA_VERSION, which says who must not read it (CONTRIBUTING.md, Releases).
+    """
+    return kind.model_validate_json(text, extra="ignore")
 
 
 # ---------------------------------------------------------------------------------------------------- options
@@ -266,13 +278,36 @@ class FarmView(Travelling):
     dead_letters: int
 
 
+class Attempt(Travelling):
+    """One failed attempt on a page (`page`, from 1) or on opening the document (`kind` plan). Times are the ledger's clock."""
+
+    kind: Literal["plan", "page"] = "page"
+    page: int | None = None
+    attempt: int = Field(description="Counted from 1, by page.")
+    node: str = ""
+    process: str = Field("", description="The worker process, as `GET /v1/farm` names it.")
+    started: float | None = None
+    ended: float | None = None
+    outcome: str = Field("failed", description="retried: it was tried again; failed: it was the last attempt.")
+    failure: Failure
+    log: list[dict[str, Any]] = Field(
+        [],
+        description="The process's last log lines about it, oldest first, a few KB at most. Of a process that was killed: those "
+        "that its last heartbeat brought; what it said after that is only in its node's log.",
+    )
+
+
 class DeadLetter(Travelling):
-    """A run that failed for good through no fault of the document, with every attempt made."""
+    """A job that failed for good through no fault of the document, with every attempt made."""
 
     id: str = Field(description="Id of the job.")
     failed_at: float
     failure: Failure
-    attempts: list[dict[str, Any]]
+    filename: str | None = None
+    tag: str | None = None
+    profile: str = ""
+    replayable: bool = Field(True, description="Whether its document is still kept.")
+    attempts: list[Attempt] = Field([], description="In the list without their log lines.")
 
 
 class Problem(BaseModel):

@@ -27,3 +27,10 @@ def cache_key(tenant: str, content: str, options: OcrOptions, models: dict[str, 
 def request_print(content: str, options: OcrOptions) -> str:
     """What must be the same for an Idempotency-Key to mean the same request (draft-ietf-httpapi-idempotency-key-header)."""
     return hashlib.sha256(f"{content}\n{options.model_dump_json()}".encode()).hexdigest()
+
+
+def reader_print(models: dict[str, str]) -> str:
+    """What reads: the models with their versions, and the pipeline's version. Nodes of two releases may read one run; a page that another
+    reader read than the cache key says is given to whoever waits for it, and not kept for the next."""
+    parts = json.dumps([PIPELINE_VERSION, dict(sorted(models.items()))], separators=(",", ":"))
+    return hashlib.sha256(parts.encode()).hexdigest()[:16]

@@ -22,7 +22,7 @@ ADMIN = "admin"
 # The ledger's scripts that a role calls (ocrfarm_shared/ledger/scripts). The gateway is the only one that meets people.
 SCRIPTS: Mapping[Role, tuple[str, ...]] = {
     "gateway": (
-        *("submit", "cancel", "delete", "view", "list", "pages", "farm", "attempts"),
+        *("submit", "cancel", "delete", "view", "list", "pages", "farm", "attempts", "admit"),
         *("key_create", "key_find", "key_list", "key_revoke"),
     ),
     "dispatcher": ("sweep", "reap", "lead"),
@@ -52,9 +52,9 @@ _SUBSCRIBE = ("subscribe", "unsubscribe", "publish")
 # What prelude.lua does on the way of every transition: hand units out, end runs and the jobs that follow them.
 _LEDGER = (
     *("evalsha", "eval", "time", "del", "exists", "expire", "ttl", "get", "set", "incr", "publish"),
-    *("hgetall", "hmget", "hset", "hsetnx", "hincrby", "hexists"),
+    *("hget", "hgetall", "hmget", "hset", "hsetnx", "hincrby", "hexists"),
     *("sadd", "srem", "smembers", "srandmember"),
-    *("lpush", "rpush", "lpop", "ltrim"),
+    *("lpush", "rpush", "lpop", "lrange", "ltrim"),
     *("zadd", "zrem", "zcard", "zcount", "zscore", "zrank"),
 )
 _UNITS = (
@@ -72,11 +72,12 @@ _UNITS = (
 )
 _ENDS = (
     *("{ns}:job:*", "{ns}:active", "{ns}:active:*", "{ns}:deadlines", "{ns}:expiry", "{ns}:idem:*", "{ns}:outbox"),
-    *("{ns}:flight:*", "{ns}:cache:*", "{ns}:dead:*"),
+    *("{ns}:flight:*", "{ns}:cache:*", "{ns}:dead:*", "{ns}:results:*", "{ns}:ends:*"),
 )
 _UPLOADS = ("{ns}:blob:*", "{ns}:blob_gc", "{ns}:pins", "{ns}:reaping:*")
 _LISTS = ("{ns}:jobs:*", "{ns}:tag:*", "{ns}:process:*", "{ns}:rate:*")
 _API_KEYS = ("{ns}:key:*", "{ns}:keys", "{ns}:keys_on")  # hashed; the gateway's alone
+_QUOTAS = ("{ns}:quota:*", "{ns}:refused:*")
 _EVENTS = ("{ns}:events",)
 
 # ---------------------------------------------------------------------------------------------------- Celery
@@ -99,19 +100,10 @@ RIGHTS: Mapping[Role, Rights] = {
             _CONNECT,
             _SUBSCRIBE,
             _LEDGER,
-            (
-                "hget",
-                "hkeys",
-                "llen",
-                "lrange",
-                "zrange",
-                "zrangebyscore",
-                "zrevrange",
-                "zrevrangebyscore",
-                "zremrangebyscore",
-            ),
+            ("hkeys", "lindex", "llen", "zrange", "zrangebyscore", "zrevrange", "zrevrangebyscore", "zremrangebyscore"),
+            ("info",),  # how full it is, so that a farm that has no room says so
         ),
-        _all(_UNITS, _ENDS, _UPLOADS, _LISTS, _API_KEYS),
+        _all(_UNITS, _ENDS, _UPLOADS, _LISTS, _API_KEYS, _QUOTAS),
         _EVENTS,
     ),
     "dispatcher": Rights(

@@ -14,18 +14,25 @@ _context: ContextVar[dict[str, Any] | None] = ContextVar("ocrfarm_log_context", 
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, the context's ids, and a traceback where there is one."""
+    """One JSON object a line: time, level, logger, message, the context's ids, and a traceback where there is one.
+
+    `longest`: characters of a message (its beginning) and of a traceback (its end), where that matters.
+    """
+
+    def __init__(self, *, longest: int | None = None) -> None:
+        super().__init__()
+        self._longest = longest
 
     def format(self, record: logging.LogRecord) -> str:
         out: dict[str, Any] = {
             "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
             "level": record.levelname,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": record.getMessage()[: self._longest],
             **(_context.get() or {}),
         }
         if record.exc_info:
-            out["traceback"] = self.formatException(record.exc_info)
+            out["traceback"] = self.formatException(record.exc_info)[-self._longest if self._longest else 0 :]
         return json.dumps(out, ensure_ascii=False)
 
 

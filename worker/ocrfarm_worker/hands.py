@@ -22,6 +22,7 @@ from ocrfarm_shared.profiles import default_profile, get_profile
 from ocrfarm_shared.settings import Settings
 from ocrfarm_shared.version import version
 from ocrfarm_worker.decoding.parent import Caps, Decoder
+from ocrfarm_worker.page_log import PageLog
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ class Hands:
         self.process = f"{self.node}:{os.getpid()}:{time.time_ns() // 1_000_000}"
         self.cancelled = False
         self.decoder = Decoder(Caps.of(settings))
+        self.page_log = PageLog()
         self._holding: Holding | None = None
         self._engines: dict[str, Engines] = {}
         self._stop = threading.Event()
@@ -58,20 +60,24 @@ class Hands:
 
     def hold(self, unit: str, token: int) -> None:
         self.cancelled = False
+        self.page_log.begin(unit)
         self._holding = Holding(unit, token, time.monotonic() + self.settings.hard_time_limit_s)
 
     def let_go(self) -> None:
         self._holding = None
+        self.page_log.end()
 
     def start(self) -> None:
         wanted = [name.strip() for name in self.settings.preload.split(",") if name.strip()] or [default_profile()]
         self.decoder.start()  # it imports its libraries while this process loads its models
         for name in wanted:
             self.engines(name)
+        logging.getLogger().addHandler(self.page_log)
         self._thread.start()
 
     def stop(self) -> None:
         self._stop.set()
+        logging.getLogger().removeHandler(self.page_log)
         self._thread.join(timeout=1)
         self.decoder.close()
         try:
@@ -102,6 +108,7 @@ class Hands:
                 lease_s=self.settings.lease_s,
                 unit=held.unit if held else None,
                 token=held.token if held else None,
+                log=self.page_log.unsent(held.unit) if held else None,
             )
         )
         if held and self._holding is held and pulse.state in ("stale", "cancelled"):

@@ -14,11 +14,13 @@ from celery.app.task import Task
 from redis.exceptions import AuthenticationError, RedisError
 
 from ocrfarm_shared.blobs import BlobStore
-from ocrfarm_shared.contracts import Page
+from ocrfarm_shared.contracts import SCHEMA_VERSION, Page
 from ocrfarm_shared.errors import BlobMissing, Internal, OcrFarmError, OutOfMemory, Timeout
+from ocrfarm_shared.fingerprint import reader_print
 from ocrfarm_shared.ledger import Ledger, calls
 from ocrfarm_shared.ledger.calls import Call
 from ocrfarm_shared.ledger.records import ClaimedUnit
+from ocrfarm_shared.profiles import get_profile, model_versions
 from ocrfarm_shared.queue import TASK_READ_UNIT
 from ocrfarm_shared.telemetry import log_context
 from ocrfarm_worker import pipeline
@@ -34,7 +36,17 @@ def register(app: Celery) -> None:
 
 
 def _task(self: Task, unit: str, *_: object, **__: object) -> str:
-    """Celery's entry. Unknown arguments (a newer gateway's) are ignored. The answer is for the log alone."""
+    """Celery's entry. Unknown arguments (a newer gateway's) are ignored. The answer is for the log alone.
+
+    A message of a later release's making is let go unread: its unit stays published in the ledger, whose sweep offers it again until
+    a worker of that release takes it.
+    """
+    schema = self.request.get("schema_version") or 1
+    if schema > SCHEMA_VERSION:
+        log.warning(
+            "%s is for a later release (schema %s, this one reads %d); left for others", unit, schema, SCHEMA_VERSION
+        )
+        return "newer"
     return work(unit, owner=self.request.id, me=hands())
 
 
@@ -42,11 +54,15 @@ def work(unit: str, *, owner: str, me: Hands) -> str:
     """Claim a unit, do it, record it. Never raises: whatever happens is recorded, or left to the lease."""
     settings = me.settings
     claimed = insist(
-        me.ledger, calls.claim(unit, owner=owner, node=me.node, lease_s=settings.lease_s), settings.lease_s
+        me.ledger,
+        calls.claim(unit, owner=owner, node=me.node, process=me.process, lease_s=settings.lease_s),
+        settings.lease_s,
     )
     if isinstance(claimed, str):
+        if claimed == "newer":
+            log.warning("%s is for workers of a later release; left for them", unit)
         return claimed
-    with log_context(unit=unit, attempt=claimed.attempt):
+    with log_context(unit=unit, page=claimed.number, attempt=claimed.attempt):
         me.hold(unit, claimed.token)
         try:
             done = _do(claimed, me)
@@ -78,9 +94,18 @@ def _do(claimed: ClaimedUnit, me: Hands) -> bool:
             me.settings.lease_s,
         )
     page = read(claimed, path, limits, me)
-    # The model that was really used decides whether the answer may be cached: today it is always the one asked for.
-    call = calls.finish_page(claimed.unit, claimed.token, page, counters=_counters(page))
+    call = calls.finish_page(claimed.unit, claimed.token, page, cacheable=as_asked(claimed), counters=_counters(page))
     return insist(me.ledger, call, me.settings.hard_time_limit_s)
+
+
+def reader_of(profile: str) -> str:
+    """What this release reads that profile with, as a run names it."""
+    return reader_print(model_versions(get_profile(profile)))
+
+
+def as_asked(claimed: ClaimedUnit) -> bool:
+    """Whether this release reads with what the cache key names: else the answer is given once and not kept."""
+    return claimed.reader in ("", reader_of(claimed.profile))  # "": written before runs said so
 
 
 def read(claimed: ClaimedUnit, path: Path, limits: Limits, me: Hands) -> Page:
@@ -93,7 +118,9 @@ def read(claimed: ClaimedUnit, path: Path, limits: Limits, me: Hands) -> Page:
 
 def _failed(claimed: ClaimedUnit, error: OcrFarmError, me: Hands) -> str:
     log.warning("attempt failed: %s: %s", error.code, error)
-    call = calls.fail(claimed.unit, error, token=claimed.token, max_attempts=me.settings.max_attempts)
+    call = calls.fail(
+        claimed.unit, error, token=claimed.token, max_attempts=me.settings.max_attempts, log=me.page_log.lines()
+    )
     return insist(me.ledger, call, me.settings.lease_s)
 
 

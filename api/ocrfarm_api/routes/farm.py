@@ -6,14 +6,14 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from ocrfarm_api.callers import AnyCaller, Reader, Submitter, Watcher
-from ocrfarm_api.deps import TheFarm
+from ocrfarm_api.deps import Farm, TheFarm
 from ocrfarm_api.routes.answers import IdempotencyKey, JobId, accepted, as_json, problems
 from ocrfarm_api.submit import again
 from ocrfarm_shared.contracts import DeadLetter, FarmView, JobView, NodeView, ProfileView
 from ocrfarm_shared.errors import Internal, NotFound
 from ocrfarm_shared.keys import Role
 from ocrfarm_shared.ledger import calls
-from ocrfarm_shared.ledger.records import FarmState
+from ocrfarm_shared.ledger.records import DeadJob, FarmState
 from ocrfarm_shared.profiles import default_profile, profiles
 from ocrfarm_shared.version import commit, version
 
@@ -80,13 +80,39 @@ def _texts(value: object) -> list[object]:
 
 @router.get("/v1/dead-letters", responses=problems(503))
 async def list_dead_letters(farm: TheFarm, caller: Reader) -> list[DeadLetter]:
-    """Jobs that failed for good through no fault of the document, newest first, each with every attempt."""
+    """Jobs that failed for good through no fault of the document, newest first, each with every attempt, but for the log lines."""
+    found = [_letter(job) for job in await farm.ledger(calls.dead_letters(caller.tenant))]
     return [
-        DeadLetter(
-            id=job.id, failed_at=job.ended or 0.0, failure=job.failure or Internal().failure(), attempts=job.attempts
-        )
-        for job in await farm.ledger(calls.dead_letters(caller.tenant))
+        letter.model_copy(update={"attempts": [a.model_copy(update={"log": []}) for a in letter.attempts]})
+        for letter in found
     ]
+
+
+@router.get("/v1/dead-letters/{job_id}", responses=problems(404, 503))
+async def get_dead_letter(farm: TheFarm, caller: Reader, job_id: JobId) -> DeadLetter:
+    """One dead letter: its cause, and every attempt with its node, process, times, error and last log lines."""
+    return _letter(await _dead(farm, caller.tenant, job_id))
+
+
+async def _dead(farm: Farm, tenant: str, job_id: str) -> DeadJob:
+    """Raises NotFound; another tenant's is not found either."""
+    found = [job for job in await farm.ledger(calls.dead_letters(tenant, job_id=job_id)) if job.dead]
+    if not found:
+        raise NotFound(f"There is no dead letter {job_id!r} here.")
+    return found[0]
+
+
+def _letter(job: DeadJob) -> DeadLetter:
+    return DeadLetter(
+        id=job.id,
+        failed_at=job.ended or 0.0,
+        failure=job.failure or Internal().failure(),
+        filename=job.filename,
+        tag=job.tag,
+        profile=job.profile,
+        replayable=not job.gone,
+        attempts=job.attempts,
+    )
 
 
 @router.post(
@@ -96,7 +122,6 @@ async def list_dead_letters(farm: TheFarm, caller: Reader) -> list[DeadLetter]:
     responses=problems(404, 410, 422, 429, 503),
 )
 async def replay(farm: TheFarm, caller: Submitter, job_id: JobId, idempotency_key: IdempotencyKey = None) -> Response:
-    """Read a dead letter's document again, as a new job."""
-    if not any(job.dead for job in await farm.ledger(calls.dead_letters(caller.tenant, job_id=job_id))):
-        raise NotFound(f"There is no dead letter {job_id!r} here.")
+    """Read a dead letter's document again. Answers a new job (Location); the dead letter stays as it is, until its record expires."""
+    await _dead(farm, caller.tenant, job_id)
     return accepted(await again(farm, caller, job_id, idempotency_key or None))

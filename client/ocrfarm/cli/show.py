@@ -50,9 +50,9 @@ def job(job: str, url: str | None, key: str | None) -> None:
         facts.add_row("ahead of it", str(view.queue_position))
     if view.attempt > 1:
         facts.add_row("attempts", str(view.attempt))
-    facts.add_row("sent", _clock(view.created_at))
+    facts.add_row("sent", clock(view.created_at))
     if view.ended_at is not None:
-        facts.add_row("ended", f"{_clock(view.ended_at)} (after {view.ended_at - view.created_at:.1f} s)")
+        facts.add_row("ended", f"{clock(view.ended_at)} (after {view.ended_at - view.created_at:.1f} s)")
     if view.error:
         facts.add_row("why", escape(f"{view.error.message} [{view.error.code}]"), style="red")
     Console().print(facts)
@@ -94,7 +94,7 @@ def jobs(state: str | None, tag: str | None, limit: int, url: str | None, key: s
             view.id,
             _coloured(view),
             _pages(view, short=True),
-            _clock(view.created_at, short=True),
+            clock(view.created_at, short=True),
             escape(view.filename or ""),
         ]
         table.add_row(*row, *([escape(view.tag or "")] if tagged else []))
@@ -130,7 +130,7 @@ def _pages(view: JobView, *, short: bool = False) -> str:
     )
 
 
-def _clock(seconds: float, *, short: bool = False) -> str:
+def clock(seconds: float, *, short: bool = False) -> str:
     """In this machine's time. Short: today only the time, else only the date."""
     then = datetime.fromtimestamp(seconds, UTC).astimezone()
     if not short:

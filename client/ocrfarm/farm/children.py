@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -20,6 +21,8 @@ STEADY_S = 30.0  # a child that lived that long starts again with the first dela
 HURRIED_GRACE_S = 1.0
 KILLED_WAIT_S = 5.0
 LAST_WORDS_BYTES = 16 * 1024
+MOST_LOG_BYTES = 20_000_000
+OLD_LOGS = 3  # name.log.1 is the youngest
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,32 @@ class Child:
         if self.process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
+
+    def turn_log(self, most: int = MOST_LOG_BYTES) -> bool:
+        """Set its log aside where it has grown over that many bytes; true where it did.
+
+        The process goes on writing into the file that it was given, so that one is copied and emptied, not renamed (it appends: what it
+        writes next begins at 0 again). A line or two written between the copy and the emptying may be missing in both.
+        """
+        try:
+            if self.log.stat().st_size <= most:
+                return False
+            self.age_logs()
+            with self.log.open("rb") as log, self.log.with_suffix(".log.1").open("wb") as old:
+                shutil.copyfileobj(log, old, 1 << 20)
+            os.truncate(self.log, 0)
+        except OSError:  # a full disk, a folder that somebody removed: a log is no reason to take the farm down
+            with contextlib.suppress(OSError):
+                if self.log.stat().st_size > 2 * most:  # it cannot be set aside, and must not fill the disk for ever
+                    os.truncate(self.log, 0)
+            return False
+        return True
+
+    def age_logs(self) -> None:
+        """name.log.1 becomes .2, and so on; the oldest goes."""
+        for n in range(OLD_LOGS - 1, 0, -1):
+            with contextlib.suppress(FileNotFoundError):
+                self.log.with_suffix(f".log.{n}").replace(self.log.with_suffix(f".log.{n + 1}"))
 
     def last_words(self) -> str:
         """The last line of its log; of a log that has grown for weeks only the end is read."""

@@ -19,6 +19,7 @@ from ocrfarm.farm import StateHeld
 from ocrfarm.farm.children import Child, Program
 
 LOOK_EVERY_S = 0.1
+LOGS_EVERY_S = 10.0
 
 
 @contextlib.contextmanager
@@ -61,6 +62,7 @@ class Supervisor:
         self.children = {program.name: Child(program, logs / f"{program.name}.log") for program in programs}
         for child in self.children.values():
             if child.log.is_file():
+                child.age_logs()
                 child.log.replace(child.log.with_suffix(".log.1"))
         self.stopping = threading.Event()
         self._pids = state / "pids.json"
@@ -68,6 +70,7 @@ class Supervisor:
         self._stop_order = [n for n in stop_order if n in self.children]
         self._stop_order += [n for n in reversed(self.children) if n not in self._stop_order]
         self._hurried = False
+        self._logs_due = monotonic() + LOGS_EVERY_S
         self.stopped_by = ""
         """The signal that stopped it, where one did."""
 
@@ -91,6 +94,10 @@ class Supervisor:
                 changed |= child.process is not before
             if changed:
                 self._write_pids()
+            if monotonic() >= self._logs_due:
+                self._logs_due = monotonic() + LOGS_EVERY_S
+                for child in self.children.values():
+                    child.turn_log()
             self.stopping.wait(LOOK_EVERY_S)
 
     def stop(self) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Literal, TypeVar
 
-from ocrfarm_shared.contracts import CacheMode, JobState, Page, Submission
+from ocrfarm_shared.contracts import SCHEMA_VERSION, CacheMode, JobState, Page, Submission
 from ocrfarm_shared.errors import DeadlineExceeded, OcrFarmError, WorkerLost
 from ocrfarm_shared.ledger.limits import Admission, Limits, Refusal
 from ocrfarm_shared.ledger.records import ClaimedUnit, DeadJob, FarmState, JobRecord
@@ -91,12 +91,14 @@ def submit(
     key_id: str | None = None,
     idempotency_key: str | None = None,
     idempotency_print: str = "",
+    reader: str = "",
     stored: bool = True,
     found: bool = False,
 ) -> Call[Submitted]:
     """Make a job of an upload: from the cache, by joining a run in flight, or with a new run.
 
     `limits`: of the tenant and the farm, by default what the settings say. `upload_bytes`: what came in for it, by default its size.
+    `reader`: what the cache key says of models and pipeline (fingerprint.reader_print); a worker that reads with others caches nothing.
     `stored`: it was just stored. Else a job is made only where the upload need not be: `found` in the store and held by another job.
     """
     cached = submission.cache is not CacheMode.OFF
@@ -115,6 +117,8 @@ def submit(
         },
         "run_id": new_id("run"),
         "key": key_id,
+        "schema": SCHEMA_VERSION,
+        "reader": reader,
         "plan": upload.plan,
         "profile": submission.ocr.profile,
         "options": submission.ocr.model_dump_json(),
@@ -205,14 +209,26 @@ def dead_letters(tenant: str, *, job_id: str | None = None, limit: int = 200) ->
 # ---------------------------------------------------------------------------------------------------- working
 
 
-def claim(unit: str, *, owner: str, node: str, lease_s: float) -> Call[ClaimedUnit | Literal["gone", "foreign"]]:
-    """Take a unit. `owner` is the Celery task id. 'gone': ended or cancelled; 'foreign': somebody else is reading it."""
+Refused = Literal["gone", "foreign", "newer"]
 
-    def parse(a: dict[str, Any]) -> ClaimedUnit | Literal["gone", "foreign"]:
-        refused: Literal["gone", "foreign"] | None = a.get("refused")
+
+def claim(
+    unit: str, *, owner: str, node: str, lease_s: float, process: str = "", schema: int = SCHEMA_VERSION
+) -> Call[ClaimedUnit | Refused]:
+    """Take a unit. `owner` is the Celery task id, `schema` the newest that the caller understands.
+
+    'gone': ended or cancelled; 'foreign': somebody else is reading it; 'newer': it is for workers of a later release.
+    """
+
+    def parse(a: dict[str, Any]) -> ClaimedUnit | Refused:
+        refused: Refused | None = a.get("refused")
         return refused or ClaimedUnit.of(unit, a)
 
-    return Call("claim", parse, {"unit": unit, "owner": owner, "node": node, "lease_s": lease_s})
+    return Call(
+        "claim",
+        parse,
+        {"unit": unit, "owner": owner, "node": node, "lease_s": lease_s, "process": process, "schema": schema},
+    )
 
 
 @dataclass(frozen=True)
@@ -224,10 +240,24 @@ class Pulse:
 
 
 def heartbeat(
-    process: str, info: dict[str, Any], *, lease_s: float, unit: str | None = None, token: int | None = None
+    process: str,
+    info: dict[str, Any],
+    *,
+    lease_s: float,
+    unit: str | None = None,
+    token: int | None = None,
+    log: Sequence[str] | None = None,
 ) -> Call[Pulse]:
-    """A worker process lives; the lease of the unit that it holds is extended."""
-    arguments = {"process": process, "info": json.dumps(info), "lease_s": lease_s, "unit": unit, "token": token}
+    """A worker process lives; the lease of the unit that it holds is extended. `log`: its last lines about that unit, where there are new
+    ones."""
+    arguments = {
+        "process": process,
+        "info": json.dumps(info),
+        "lease_s": lease_s,
+        "unit": unit,
+        "token": token,
+        "log": list(log) if log else None,
+    }
     return Call("heartbeat", lambda a: Pulse(a["state"], a["now"]), arguments)
 
 
@@ -260,9 +290,18 @@ FailOutcome = Literal["retried", "failed", "stale", "gone"]
 
 
 def fail(
-    unit: str, error: OcrFarmError, *, max_attempts: int, token: int | None = None, owner: str | None = None
+    unit: str,
+    error: OcrFarmError,
+    *,
+    max_attempts: int,
+    token: int | None = None,
+    owner: str | None = None,
+    log: Sequence[str] | None = None,
 ) -> Call[FailOutcome]:
-    """An attempt failed. By the holder (`token`), or by its pool's parent, which saw the process die (`owner`)."""
+    """An attempt failed. By the holder (`token`), or by its pool's parent, which saw the process die (`owner`).
+
+    `log`: the last lines about it, JSON texts; None: those that the holder's last heartbeat brought.
+    """
     if token is None and owner is None:
         raise ValueError("say who held it: token or owner")
     arguments = {
@@ -273,6 +312,7 @@ def fail(
         "retryable": error.retryable,
         "dead_letter": error.dead_letter,
         "max_attempts": min(max_attempts, error.attempts or max_attempts),
+        "log": None if log is None else list(log),
     }
     return Call("fail", lambda a: a["outcome"], arguments)
 

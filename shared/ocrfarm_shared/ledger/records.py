@@ -6,7 +6,17 @@ import json
 from dataclasses import dataclass
 from typing import Any, Self
 
-from ocrfarm_shared.contracts import Failure, JobState, JobView, OcrOptions, Priority, Progress, Submission
+from ocrfarm_shared.contracts import (
+    Attempt,
+    Failure,
+    JobState,
+    JobView,
+    OcrOptions,
+    Priority,
+    Progress,
+    Submission,
+    stored,
+)
 
 
 def _number(value: str | None) -> float | None:
@@ -62,7 +72,7 @@ class JobRecord:
             run_id=job["run"],
             blob=job["blob"],
             gone=job.get("gone") == "1",
-            submission=Submission.model_validate_json(job["submission"]),
+            submission=stored(Submission, job["submission"]),
             page_count=_count(run.get("page_count")) or _count(run.get("total")),
             view=view,
         )
@@ -83,6 +93,7 @@ class ClaimedUnit:
     media_type: str
     profile: str
     options: OcrOptions
+    reader: str = ""
 
     @classmethod
     def of(cls, unit: str, answer: dict[str, Any]) -> Self:
@@ -97,7 +108,8 @@ class ClaimedUnit:
             blob=answer["blob"],
             media_type=answer["media_type"],
             profile=answer["profile"],
-            options=OcrOptions.model_validate_json(answer["options"]),
+            options=stored(OcrOptions, answer["options"]),
+            reader=answer.get("reader") or "",
         )
 
 
@@ -140,20 +152,34 @@ class FarmState:
 
 @dataclass(frozen=True)
 class DeadJob:
-    """A job with every failed attempt that was made on it."""
+    """A job with every failed attempt that was made on it. `gone`: its document is no longer kept."""
 
     id: str
     dead: bool
+    gone: bool
     failure: Failure | None
     ended: float | None
-    attempts: list[dict[str, Any]]
+    filename: str | None
+    tag: str | None
+    profile: str
+    attempts: list[Attempt]
 
     @classmethod
     def of(cls, row: dict[str, Any]) -> Self:
         return cls(
             id=row["id"],
             dead=row["dead"],
+            gone=bool(row.get("gone")),
             failure=Failure.model_validate_json(row["error"]) if row["error"] else None,
             ended=_number(row["ended"]),
-            attempts=[json.loads(a) for a in row["attempts"] or ()],
+            filename=row.get("filename") or None,
+            tag=row.get("tag") or None,
+            profile=row.get("profile") or "",
+            attempts=[_attempt(json.loads(text)) for text in row["attempts"] or ()],
         )
+
+
+def _attempt(said: dict[str, Any]) -> Attempt:
+    kind, number = ("plan", None) if said["unit"].endswith(":0") else ("page", int(said["unit"].rpartition(":")[2]))
+    log = [json.loads(line) for line in said.get("log") or ()]
+    return Attempt.model_validate(said | {"kind": kind, "page": number, "log": log})

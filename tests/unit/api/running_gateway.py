@@ -80,7 +80,7 @@ class Gateway:
             message = self.ledger.redis.rpop(queue)
             if isinstance(message, bytes):
                 unit = json.loads(json.loads(message)["body"])[0][0]
-                claimed = self.ledger(calls.claim(unit, owner="task", node="node", lease_s=15))
+                claimed = self.ledger(calls.claim(unit, owner="task", node="node", process="node:7", lease_s=15))
                 assert not isinstance(claimed, str), claimed
                 return claimed
         raise AssertionError("nothing is published")

@@ -37,6 +37,7 @@ ROLES = {
     ("GET", "/v1/profiles"): {"submit", "read", "admin", "node"},
     ("GET", "/v1/farm"): {"read", "admin"},
     ("GET", "/v1/dead-letters"): {"read"},
+    ("GET", "/v1/dead-letters/{job_id}"): {"read"},
     ("POST", "/v1/dead-letters/{job_id}/replay"): {"submit"},
     ("POST", "/v1/keys"): {"admin"},
     ("GET", "/v1/keys"): {"admin"},

@@ -266,3 +266,41 @@ def test_the_last_words_of_a_long_log_are_read_from_its_end(tmp_path: Path) -> N
         file.write(b"\nit said this\n\n")
     words = Child(Program("one", SLEEP, {}), log).last_words()
     assert words == "it said this"
+
+
+def test_a_log_is_turned_while_its_program_writes_on(tmp_path: Path) -> None:
+    count = "import itertools, time\nfor n in itertools.count(): print(f'line {n:09d}', flush=True); time.sleep(0.001)"
+    child = Child(Program("writer", [sys.executable, "-c", count], dict(os.environ)), tmp_path / "writer.log")
+    child.start()
+    try:
+        turned = 0
+        ends = time.monotonic() + 60
+        while turned < 5:
+            turned += child.turn_log(most=2000)
+            assert time.monotonic() < ends
+            time.sleep(0.01)
+        size = child.log.stat().st_size
+        until(lambda: child.log.stat().st_size > size)  # it writes on, into the same file
+    finally:
+        child.end()
+    kept = [child.log, *(tmp_path / f"writer.log.{n}" for n in (1, 2, 3))]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in kept)
+    texts = [path.read_text("ascii") for path in kept]
+    assert not any("\0" in text for text in texts)
+    numbers = [int(line.split()[1]) for text in reversed(texts) for line in text.splitlines()]
+    assert numbers == sorted(numbers)  # the oldest file is the one with the highest number
+    assert all(2000 < len(text) < 200_000 for text in texts[1:])
+
+
+def test_a_log_that_cannot_be_set_aside_does_not_fill_the_disk(tmp_path: Path) -> None:
+    child = Child(Program("writer", SLEEP, {}), tmp_path / "writer.log")
+    (tmp_path / "writer.log.1").mkdir()
+    (tmp_path / "writer.log.1" / "in the way").touch()
+    (tmp_path / "writer.log.2").mkdir()
+    (tmp_path / "writer.log.2" / "too").touch()
+    child.log.write_bytes(b"x" * 1500)
+    assert not child.turn_log(most=1000)
+    assert child.log.stat().st_size == 1500
+    child.log.write_bytes(b"x" * 2500)
+    assert not child.turn_log(most=1000)
+    assert child.log.stat().st_size == 0

@@ -171,6 +171,7 @@ class Farm(RuleBasedStateMachine):
         got = self.ledger(calls.claim(unit, owner=secrets.token_hex(4), node="n", lease_s=0.001 if dies else 600))
         if isinstance(got, ClaimedUnit):
             assert unit not in self.recorded, "a recorded page was handed out again"
+            assert self._wanted(got.run_id), "a page of a run that nobody follows any more was handed out"
             self.held.append(got)
 
     @rule(pick=PICK, pages=st.integers(1, 40))
@@ -213,6 +214,16 @@ class Farm(RuleBasedStateMachine):
             return
         pulse = self.ledger(calls.heartbeat("p0", {}, lease_s=600, unit=got.unit, token=got.token))
         assert pulse.state in ("held", "stale", "cancelled")
+        if pulse.state != "stale":  # cancelled, past its deadline or deleted by the last who wanted it, and only then
+            assert (pulse.state == "held") == self._wanted(got.run_id)
+
+    def _wanted(self, run_id: str) -> bool:
+        """Whether a job that has not ended follows this run."""
+        states = (
+            self.ledger.redis.hget(f"{self.conf.namespace}:job:{job.decode()}", "state")
+            for job in self.ledger.redis.smembers(f"{self.conf.namespace}:run:{run_id}:f")
+        )
+        return any(state == b"" for state in states)
 
     # ---------------------------------------------------------------- the dispatcher
     @rule()

@@ -13,6 +13,8 @@ if not open_run(run) then
   end
   return reply({refused = 'gone'})
 end
+-- Written for readers of a later release: it stays published, and the sweep offers it again until one of those comes.
+if (tonumber(run.schema or '') or 1) > A.schema then return reply({refused = 'newer'}) end
 if u.state == 'running' then return reply({refused = 'foreign'}) end
 if u.state == 'waiting' then  -- it went back to its lane after this message was published
   call('ZREM', key('queued', run.profile), unit)
@@ -21,7 +23,7 @@ if u.state == 'waiting' then  -- it went back to its lane after this message was
 end
 local token = call('INCR', key('tokens'))
 local attempt = call('HINCRBY', uk, 'attempt', 1)
-call('HSET', uk, 'state', 'running', 'token', token, 'owner', A.owner, 'node', A.node, 'profile', run.profile, 'started', stamp(NOW))
+call('HSET', uk, 'state', 'running', 'token', token, 'owner', A.owner, 'node', A.node, 'process', A.process, 'profile', run.profile, 'started', stamp(NOW))
 call('ZREM', key('published', run.profile), unit)
 call('ZADD', key('leases', run.profile), stamp(NOW + A.lease_s), unit)
 local rk = key('run', u.run)
@@ -31,4 +33,4 @@ if run.state == 'queued' then
 end
 if attempt > tonumber(run.attempt) then call('HSET', rk, 'attempt', attempt) end
 return reply({token = token, attempt = attempt, run = u.run, kind = u.kind, number = tonumber(u.number), tenant = run.tenant,
-  blob = run.blob, media_type = run.media_type, profile = run.profile, options = run.options})
+  blob = run.blob, media_type = run.media_type, profile = run.profile, options = run.options, reader = text(run.reader)})

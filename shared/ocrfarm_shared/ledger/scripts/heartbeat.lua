@@ -11,6 +11,7 @@ if given(A.unit) then
     state = 'cancelled'
   else
     call('ZADD', key('leases', u.profile), stamp(NOW + A.lease_s), A.unit)
+    if given(A.log) then call('HSET', key('unit', A.unit), 'log', cjson.encode(A.log)) end  -- what is left of it, should it die
     state = 'held'
   end
 end

@@ -116,12 +116,14 @@ end
 local function publish(profile, unit, front)
   local id = unit .. ':' .. call('INCR', key('messages'))
   local queue = key('q', profile)
+  -- What a reader must at least understand is the run's to say: who hands its pages out may be older than who wrote it.
+  local schema = tonumber(call('HGET', key('run', string.match(unit, '^(.*):')), 'schema') or '') or 1
   local args = '["' .. unit .. '"]'
   call(front and 'RPUSH' or 'LPUSH', queue, cjson.encode({  -- consumers take from the right
     body = '[' .. args .. ', {}, {"callbacks": null, "errbacks": null, "chain": null, "chord": null}]',
     ['content-encoding'] = 'utf-8', ['content-type'] = 'application/json',
     headers = {lang = 'py', task = 'ocrfarm.read_unit', id = id, root_id = id, retries = 0, argsrepr = args, kwargsrepr = '{}',
-               origin = 'ledger', ignore_result = true, schema_version = 1},
+               origin = 'ledger', ignore_result = true, schema_version = schema},
     properties = {correlation_id = id, delivery_mode = 2, delivery_tag = id, priority = 0,
                   delivery_info = {exchange = '', routing_key = queue}},
   }))
@@ -247,24 +249,26 @@ local function finish_if_last(run_id)
   end_run(run_id, run, state, failure, failed > 0 and run.dead == '1')
 end
 
-local function note_attempt(run_id, unit, u, failure, outcome)
+-- `log`: the worker's last lines about the page, JSON texts: the holder's own, else those that its last heartbeat brought.
+local function note_attempt(run_id, unit, u, failure, outcome, log)
   local k = key('run', run_id, 'a')
-  call('RPUSH', k, cjson.encode({unit = unit, attempt = tonumber(u.attempt), node = text(u.node), started = tonumber(u.started),
-    ended = NOW, outcome = outcome, failure = failure}))
+  if not log then log = given(u.log) and cjson.decode(u.log) or {} end
+  call('RPUSH', k, cjson.encode({unit = unit, attempt = tonumber(u.attempt), node = text(u.node), process = text(u.process),
+    started = tonumber(u.started), ended = NOW, outcome = outcome, failure = failure, log = #log > 0 and log or nil}))
   call('LTRIM', k, -200, -1)
 end
 
 -- One attempt on a unit failed: try again while that makes sense, else the unit has failed for good.
-local function attempt_failed(unit, u, failure, retryable, dead, max_attempts)
+local function attempt_failed(unit, u, failure, retryable, dead, max_attempts, log)
   local run_id = u.run
   local run = get(key('run', run_id))
   call('ZREM', key('leases', u.profile), unit)
   if not open_run(run) then call('DEL', key('unit', unit)) return 'gone' end
   local again = retryable and tonumber(u.attempt) < max_attempts
-  note_attempt(run_id, unit, u, failure, again and 'retried' or 'failed')
+  note_attempt(run_id, unit, u, failure, again and 'retried' or 'failed', log)
   count('attempts_failed')
   if again then
-    call('HSET', key('unit', unit), 'token', '', 'owner', '', 'publications', '0')
+    call('HSET', key('unit', unit), 'token', '', 'owner', '', 'log', '', 'publications', '0')
     -- The first retry is published at once, before all that waits (its process died, say); later ones wait, growing, until the
     -- sweep.
     if tonumber(u.attempt) < 2 then
