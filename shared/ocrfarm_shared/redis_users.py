@@ -54,7 +54,7 @@ _LEDGER = (
     *("evalsha", "eval", "time", "del", "exists", "expire", "ttl", "get", "set", "incr", "publish"),
     *("hget", "hgetall", "hmget", "hset", "hsetnx", "hincrby", "hexists"),
     *("sadd", "srem", "smembers", "srandmember"),
-    *("lpush", "rpush", "lpop", "lrange", "ltrim"),
+    *("lpush", "rpush", "lpop", "lrange", "lrem", "ltrim"),
     *("zadd", "zrem", "zcard", "zcount", "zscore", "zrank"),
 )
 _UNITS = (
@@ -100,14 +100,24 @@ RIGHTS: Mapping[Role, Rights] = {
             _CONNECT,
             _SUBSCRIBE,
             _LEDGER,
-            ("hkeys", "lindex", "llen", "zrange", "zrangebyscore", "zrevrange", "zrevrangebyscore", "zremrangebyscore"),
+            (
+                "hkeys",
+                "lindex",
+                "llen",
+                "scard",
+                "zrange",
+                "zrangebyscore",
+                "zrevrange",
+                "zrevrangebyscore",
+                "zremrangebyscore",
+            ),
             ("info",),  # how full it is, so that a farm that has no room says so
         ),
         _all(_UNITS, _ENDS, _UPLOADS, _LISTS, _API_KEYS, _QUOTAS),
         _EVENTS,
     ),
     "dispatcher": Rights(
-        _all(_CONNECT, _LEDGER, ("zrangebyscore", "zremrangebyscore")),
+        _all(_CONNECT, _LEDGER, ("llen", "zrange", "zrangebyscore", "zremrangebyscore")),
         _all(_UNITS, _ENDS, _UPLOADS, ("{ns}:leader",)),
         _EVENTS,
     ),
