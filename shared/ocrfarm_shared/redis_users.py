@@ -75,7 +75,8 @@ _ENDS = (
     *("{ns}:flight:*", "{ns}:cache:*", "{ns}:dead:*", "{ns}:results:*", "{ns}:ends:*"),
 )
 _UPLOADS = ("{ns}:blob:*", "{ns}:blob_gc", "{ns}:pins", "{ns}:reaping:*")
-_LISTS = ("{ns}:jobs:*", "{ns}:tag:*", "{ns}:process:*", "{ns}:rate:*")
+_LISTS = ("{ns}:jobs:*", "{ns}:tag:*")
+_GAUGES = ("{ns}:process:*", "{ns}:rate:*")
 _API_KEYS = ("{ns}:key:*", "{ns}:keys", "{ns}:keys_on")  # hashed; the gateway's alone
 _QUOTAS = ("{ns}:quota:*", "{ns}:refused:*")
 _EVENTS = ("{ns}:events",)
@@ -113,17 +114,17 @@ RIGHTS: Mapping[Role, Rights] = {
             ),
             ("info",),  # how full it is, so that a farm that has no room says so
         ),
-        _all(_UNITS, _ENDS, _UPLOADS, _LISTS, _API_KEYS, _QUOTAS),
+        _all(_UNITS, _ENDS, _UPLOADS, _LISTS, _GAUGES, _API_KEYS, _QUOTAS),
         _EVENTS,
     ),
     "dispatcher": Rights(
         _all(_CONNECT, _LEDGER, ("llen", "zrange", "zrangebyscore", "zremrangebyscore")),
-        _all(_UNITS, _ENDS, _UPLOADS, ("{ns}:leader",)),
+        _all(_UNITS, _ENDS, _UPLOADS, _LISTS, ("{ns}:leader",)),
         _EVENTS,
     ),
     "worker": Rights(
         _all(_CONNECT, _SUBSCRIBE, _LEDGER, _CELERY),
-        _all(_UNITS, _ENDS, ("{ns}:tokens", "{ns}:process:*", "{ns}:rate:*", "{ns}:unacked*"), _CELERY_KEYS),
+        _all(_UNITS, _ENDS, _GAUGES, ("{ns}:tokens", "{ns}:unacked*"), _CELERY_KEYS),
         _EVENTS + _CELERY_CHANNELS,
     ),
     # Sees what workers say of themselves, and how long the queues are.
