@@ -34,6 +34,7 @@ from ocrfarm_shared.settings import settings
 
 CHECKPOINT = "checkpoint.pt"
 SHOWN = 20
+STEPS_AN_EPOCH, LEAST_COLUMNS = 64, 512
 LEAST = 10  # lines; with fewer there is nothing to judge by
 
 
@@ -162,10 +163,22 @@ def learn(
     out.mkdir(parents=True)
     config = TrainConfig.from_dict(dict(kept["config"]))  # type: ignore[call-overload]
     minutes = lesson.minutes / 8
+    # A few hundred lines are few steps an epoch: small batches, and a warm-up that ends within the first minutes.
+    columns = sum(image.shape[1] for image, _ in parts.learn) // STEPS_AN_EPOCH
     config = replace(
-        config, name=lesson.name, peak_rate=config.peak_rate / 2, ema=0.99, threads=lesson.threads, helpers=0, glyph_until=0.0,
-        short_until=0.0, checkpoint_minutes=minutes, evaluate_minutes=minutes,
-    )  # fmt: skip
+        config,
+        name=lesson.name,
+        columns_a_batch=min(config.columns_a_batch, max(columns, LEAST_COLUMNS)),
+        peak_rate=config.peak_rate / 2,
+        warmup_steps=20,
+        ema=0.98,
+        threads=lesson.threads,
+        helpers=0,
+        glyph_until=0.0,
+        short_until=0.0,
+        checkpoint_minutes=minutes,
+        evaluate_minutes=minutes,
+    )
     trainer = Trainer(config, alphabet, out)
     adopt(trainer, start, known, alphabet)
     feeder = Feeder(config, alphabet, out, [], parts.learn)
