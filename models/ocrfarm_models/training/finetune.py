@@ -20,10 +20,10 @@ from ocrfarm_models import own, registry
 from ocrfarm_models.offer import Offer, Unfit
 from ocrfarm_models.recognizer import Recognizer
 from ocrfarm_models.training.alphabet import Alphabet, clean
-from ocrfarm_models.training.batches import Feeder
 from ocrfarm_models.training.config import TrainConfig
 from ocrfarm_models.training.evaluate import Served
 from ocrfarm_models.training.export import check_parity, export, load_network, metadata
+from ocrfarm_models.training.feeders import Sources, open_feeder
 from ocrfarm_models.training.folders import LabelError, listed, load
 from ocrfarm_models.training.quantise import LOSS_ALLOWED, int8
 from ocrfarm_models.training.rule import LINE_RULE
@@ -181,8 +181,10 @@ def learn(
     )
     trainer = Trainer(config, alphabet, out)
     adopt(trainer, start, known, alphabet)
-    feeder = Feeder(config, alphabet, out, [], parts.learn)
-    run(trainer, feeder, {"chosen": parts.choose}, datetime.now(UTC) + timedelta(minutes=lesson.minutes), None)
+    sources = Sources(out, words=parts.learn)
+    feeder = open_feeder(config, alphabet, sources, config.seed)
+    end = datetime.now(UTC) + timedelta(minutes=lesson.minutes)
+    run(trainer, feeder, sources, {"chosen": parts.choose}, end, None)
     best = out / "best.pt"
     if not best.exists():
         raise Unfit("The training was stopped before its first weights were kept; nothing is registered.")
