@@ -97,7 +97,7 @@ def _without_keys(conf: Settings) -> bool:
 
     ledger = Ledger.open(conf)
     try:
-        return all(view.expired for view in ledger(key_calls.list_keys()).keys)
+        return all(view.expired for view in ledger(key_calls.list_keys(limit=key_calls.MOST_KEYS)).keys)
     except RedisError:
         return False
     finally:
