@@ -1,6 +1,6 @@
 """Ten times more than the farm can read, for a minute: what is it told, what does it cost, and is the farm hurt afterwards?
 
-    python -m tests.bench.overload [--times 10] [--seconds 60] [--most-queued 250]
+    python -m tests.bench.overload [--times 10] [--seconds 60] [--most-queued 120]
 
 First the farm's rate is measured with a backlog. Then pages are sent on the clock at `times` that rate, whatever the answers are; the farm
 takes `OCRFARM_MAX_QUEUED` jobs at once and refuses the rest. Then nothing more is sent until all that was accepted has ended. Memory is PSS
@@ -156,8 +156,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=float, default=10)
     parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--most-queued", type=int, default=250)
-    parser.add_argument("--warm", type=int, default=60, help="pages of which the farm's rate is measured first")
+    parser.add_argument("--most-queued", type=int, default=120)
+    parser.add_argument("--warm", type=int, default=40, help="pages of which the farm's rate is measured first")
     arguments = parser.parse_args()
     with (
         tempfile.TemporaryDirectory() as folder,
