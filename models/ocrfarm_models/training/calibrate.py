@@ -6,8 +6,9 @@ JUDGED is what `judged_lines` writes: a folder a kind of line. The first half of
 line is right where it equals its label but for capitals, and for spaces beside punctuation (labels do not agree on them).
 
 Prints: the expected calibration error (Naeini et al., 2015; 15 bins of like size) before (the mean of the characters' confidence
-taken as the probability) and after; what share of each kind is settled at which certainty, and how many of those are wrong; and
-the entry for the model's row in `registry.toml`. Draws the reliability diagram.
+taken as the probability) and after; how well the mean, the least sure character and certainty tell right lines from wrong ones; what
+share of each kind is settled at which certainty, and how many of those are wrong; and the entry for the model's row in
+`registry.toml`. Draws the reliability diagram.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ log = logging.getLogger(__name__)
 # What counts in the fit: each kind as one, whatever its number of lines; what a farm is rarely sent counts less.
 WEIGHTS = {"turned": 0.25, "nothing": 0.25}
 PRIOR = 1e-3  # on the weights, so that the fit exists where the kinds are told apart without error
-LEVELS = (0.8, 0.9, 0.95, 0.97, 0.98, 0.99)
+LEVELS = (0.7, 0.8, 0.85, 0.9, 0.95, 0.98)
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,15 @@ def calibration_error(said: np.ndarray, right: np.ndarray, bins: int = 15) -> fl
     """Return the expected calibration error: over bins of like size, the mean distance of what was said and what came."""
     parts = np.array_split(np.argsort(said, kind="stable"), bins)
     return float(sum(len(p) * abs(said[p].mean() - right[p].mean()) for p in parts if len(p)) / len(said))
+
+
+def separation(said: np.ndarray, right: np.ndarray) -> float:
+    """Return how well a number tells right lines from wrong ones: the chance that a right one has more of it (area under ROC)."""
+    ranks = np.empty(len(said))
+    ranks[np.argsort(said, kind="stable")] = np.arange(len(said))
+    good = right > 0.5
+    pairs = good.sum() * (~good).sum()
+    return float((ranks[good].sum() - good.sum() * (good.sum() - 1) / 2) / pairs) if pairs else 0.5
 
 
 def table(judged: Sequence[Judged], said: np.ndarray) -> str:
@@ -141,6 +151,11 @@ def main() -> None:
     errors = calibration_error(before, right), calibration_error(after, right)
     said = f"calibration error {errors[0]:.3f} before, {errors[1]:.3f} after"
     print(table(rest, after))
+    rivals = {"mean": before, "weakest": np.array([j.line.weakest for j in rest]), "certainty": after}
+    for kind in (None, *sorted({j.kind for j in rest if j.right})):
+        mine = np.array([kind in (None, j.kind) for j in rest])
+        told = ", ".join(f"{name} {separation(value[mine], right[mine]):.3f}" for name, value in rivals.items())
+        print(f"tells right from wrong, {kind or 'all'}: {told}")
     print(f"{len(rest)} lines judged, {len(judged) - len(rest)} fitted on; {said}")
     print("certainty = { " + ", ".join(f"{k} = {v}" for k, v in asdict(rule).items()) + " }")
     if args.picture:
