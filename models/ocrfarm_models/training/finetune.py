@@ -174,6 +174,7 @@ def learn(
         ema=0.98,
         threads=lesson.threads,
         helpers=0,
+        composed=False,
         glyph_until=0.0,
         short_until=0.0,
         checkpoint_minutes=minutes,
