@@ -21,10 +21,6 @@ def family(farm: RunningFarm) -> list[psutil.Process]:
     return [psutil.Process(farm.pid("worker")), *farm.worker_children()]
 
 
-def readers(farm: RunningFarm) -> list[psutil.Process]:
-    return [p for p in farm.worker_children() if not p.children()]
-
-
 @pytest.mark.row(n=1)
 def test_a_message_lost_between_redis_and_a_worker(farm: RunningFarm) -> None:
     """The BRPOP window: a stopped worker's connection takes the message, then the worker is killed. Celery has lost it; we have not."""
@@ -65,7 +61,7 @@ def test_a_worker_child(farm: RunningFarm) -> None:
     jobs = submit_numbered(farm, 4, slow)
     held = wait_running(farm, jobs, 2)
     killed = time.monotonic()
-    for victim in readers(farm):
+    for victim in farm.readers():
         victim.kill()
     until(lambda: all(farm.job(job)["attempt"] >= 2 for job in held), 60, "the pages never ran elsewhere")
     took = time.monotonic() - killed
@@ -125,7 +121,7 @@ def test_a_worker_that_wakes_too_late_writes_nothing(start_farm: Callable[..., R
     sleeper = psutil.Process(holder_of(farm))
     sleeper.send_signal(signal.SIGSTOP)
     until(lambda: farm.job(job)["attempt"] >= 2, 60, "its page was not handed to another")
-    others = [p for p in readers(farm) if p.pid != sleeper.pid]
+    others = [p for p in farm.readers() if p.pid != sleeper.pid]
     for other in others:
         other.send_signal(signal.SIGSTOP)  # so that the page is held when the sleeper wakes
     sleeper.send_signal(signal.SIGCONT)
