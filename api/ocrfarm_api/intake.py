@@ -96,7 +96,7 @@ async def receive(
         content = await spool.close()
         yield Received(spool.path, content, spool.size, kind, filename, fields)
     except OSError as err:
-        if err.errno in (errno.ENOSPC, errno.EDQUOT):
+        if err.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):  # EFBIG: a limit of the process, as systemd sets it
             raise FarmFull(
                 "The farm's disk is full; try again after Retry-After seconds.", retry_after=FULL_DISK_RETRY_S
             ) from err

@@ -21,8 +21,8 @@ pytestmark = [pytest.mark.farm, pytest.mark.timeout(400)]
 def cut(farm: RunningFarm, connection: redis.Redis) -> int:
     """CLIENT KILL for every connection of the pool: its parent's and its processes'. How many there were."""
     ports: set[int] = set()
-    for process in [psutil.Process(farm.pid("worker")), *farm.worker_children()]:
-        with contextlib.suppress(psutil.Error):
+    with contextlib.suppress(psutil.Error, KeyError):  # one that has just gone has no connection
+        for process in [psutil.Process(farm.pid("worker")), *farm.worker_children()]:
             ports |= {c.laddr.port for c in process.net_connections("tcp") if c.status == psutil.CONN_ESTABLISHED}
     killed = 0
     for client in connection.client_list():

@@ -70,6 +70,8 @@ def main() -> None:
     debug = "--debug" in sys.argv[1:]
     try:
         build()()
+    except KeyboardInterrupt:  # before a command runs; Click takes the others
+        sys.exit(130)
     except Exception as err:
         if debug:
             raise
