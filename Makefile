@@ -2,6 +2,7 @@
 # make check    format, lint, types, and which room may import which
 # make test     check, then every test                                          (TESTS="tests/unit -k client")
 # make test-faults   the fault suite alone, its headline run at full length    (SEED=7)
+# make defences each of the fault suite's defences taken out once: its test must fail; writes tests/faults/DEFENCES.md  (ROWS="7 9", JOBS=3)
 # make bench    the figures of the README                                       (EVAL=folder of labelled pages)
 # make format   format and mend what can be mended
 # make lock     resolve the lock file anew
@@ -22,10 +23,10 @@ BIN := $(VENV)/bin
 # Into $(VENV), whatever is active in the shell; nothing is resolved anew, no other Python is fetched, uv itself is not removed.
 SYNC = UV_PROJECT_ENVIRONMENT=$(VENV) UV_PYTHON_DOWNLOADS=never $(BIN)/uv sync --frozen --inexact --quiet --python $(BIN)/python --extra farm
 
-.PHONY: help run test test-faults check bench format lock
+.PHONY: help run test test-faults defences check bench format lock
 
 help:
-	@sed -n 's/^# \?//p' Makefile | head -9
+	@sed -n 's/^# \?//p' Makefile | head -10
 
 $(BIN)/uv:
 	@if [ -z "$(PYTHON)" ]; then
@@ -60,6 +61,10 @@ test: check
 
 test-faults: $(VENV)/.synced-dev
 	$(BIN)/python -m pytest tests/faults $(if $(SEED),--storm-seed $(SEED)) --storm-jobs 3000 --storm-kills 60 --storm-pause 4.5 --rolling-jobs 5000
+	$(BIN)/python -m tests.faults.recovery
+
+defences: $(VENV)/.synced-dev
+	$(BIN)/python -m tests.faults.defences $(ROWS) $(if $(JOBS),--jobs $(JOBS))
 
 bench: $(VENV)/.synced-dev
 	$(BIN)/python -m tests.bench $(if $(EVAL),--eval $(EVAL))

@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from tests.documents import png
 from tests.faults.inject import sitecustomize as inject
+from tests.faults.pages import check_numbered, idle, slow, slow_document, submit_numbered, until, wait_running
 from tests.running_farm import RunningFarm
 
-pytestmark = [pytest.mark.farm, pytest.mark.timeout(300)]
-INJECT = Path(inject.__file__).parent
+pytestmark = [pytest.mark.farm, pytest.mark.timeout(400)]
 
 
 def page(text: str, width: int = 900) -> bytes:
     return png(text, width=width, height=160)
-
-
-@pytest.fixture
-def farm(start_farm: Callable[..., RunningFarm]) -> RunningFarm:
-    return start_farm(python_path=INJECT)
-
-
-def neighbours(farm: RunningFarm, count: int = 4) -> list[str]:
-    return [farm.submit(page(f"Neighbour number {n}"), cache="off") for n in range(count)]
 
 
 def dead_letter(farm: RunningFarm, job: str) -> dict:
@@ -35,11 +24,12 @@ def dead_letter(farm: RunningFarm, job: str) -> dict:
     return dict(letter)
 
 
+@pytest.mark.row(n=6)
 def test_a_page_that_kills_its_process(farm: RunningFarm) -> None:
     bad = farm.submit(page("I kill whoever reads me", inject.DIES))
-    good = neighbours(farm)
+    good = submit_numbered(farm, 4)
     views = farm.wait([bad, *good])
-    assert {views[j]["state"] for j in good} == {"succeeded"}
+    check_numbered(farm, good, {job: views[job] for job in good})
     assert views[bad]["state"] == "failed"
     assert views[bad]["attempt"] == 3
     assert views[bad]["error"]["code"] == "worker_lost"
@@ -49,66 +39,80 @@ def test_a_page_that_kills_its_process(farm: RunningFarm) -> None:
 
 
 def test_a_page_that_hangs(start_farm: Callable[..., RunningFarm]) -> None:
-    farm = start_farm(python_path=INJECT, soft_time_limit_s=5, hard_time_limit_s=16, max_attempts=1)
+    farm = start_farm(soft_time_limit_s=5, hard_time_limit_s=16, max_attempts=1)
     begun = time.monotonic()
     bad = farm.submit(page("I never end", inject.HANGS))
-    good = neighbours(farm)
+    good = submit_numbered(farm, 4)
     views = farm.wait([bad, *good])
     assert views[bad]["error"]["code"] == "timeout", views[bad]
     assert time.monotonic() - begun < 50
-    assert {views[j]["state"] for j in good} == {"succeeded"}
+    check_numbered(farm, good, {job: views[job] for job in good})
 
 
+@pytest.mark.row(n=5)
 def test_a_page_that_hangs_with_a_redis_restart_in_between(start_farm: Callable[..., RunningFarm]) -> None:
-    """The pool may forget its timers when its connection breaks; the lease may not be renewed past the hard limit whatever happens."""
-    farm = start_farm(python_path=INJECT, soft_time_limit_s=5, hard_time_limit_s=16, max_attempts=1)
+    """The pool may forget its timers when its connection breaks, or leave altogether; the page dies on time, and ends as a timeout."""
+    farm = start_farm(heartbeat_s=1, lease_s=4, sweep_s=1, soft_time_limit_s=5, hard_time_limit_s=12)
     bad = farm.submit(page("I never end either", inject.HANGS))
-    limit = time.monotonic() + 30
-    while farm.job(bad)["state"] != "running":
-        assert time.monotonic() < limit
-        time.sleep(0.1)
+    wait_running(farm, [bad])
     old = farm.kill("redis")
     farm.wait_restarted("redis", old)
     farm.wait_ready()
-    good = neighbours(farm)
-    views = farm.wait([bad, *good])
-    assert views[bad]["error"]["code"] in ("timeout", "worker_lost"), views[bad]
-    assert {views[j]["state"] for j in good} == {"succeeded"}
+    good = submit_numbered(farm, 4)
+    views = farm.wait([bad, *good], timeout=150)
+    assert views[bad]["error"]["code"] == "timeout", views[bad]
+    assert all(a["ended"] - a["started"] < 12 + 4 + 10 for a in dead_letter(farm, bad)["attempts"])
+    check_numbered(farm, good, {job: views[job] for job in good})
+    until(lambda: farm.http.get("/v1/farm").json()["slots"] == 2, 60, "a process still hangs")
 
 
 @pytest.mark.parametrize(("width", "code"), [(inject.RUNS_OUT_OF_MEMORY, "out_of_memory"), (inject.RAISES, "internal")])
 def test_a_page_that_raises(farm: RunningFarm, width: int, code: str) -> None:
-    bad = farm.submit(page("I raise", width))
-    good = neighbours(farm, 2)
+    bad = farm.submit(page("I raise", width), cache="off")
+    good = submit_numbered(farm, 2)
     views = farm.wait([bad, *good])
     assert views[bad]["state"] == "failed"
     assert views[bad]["error"]["code"] == code
     assert views[bad]["attempt"] == 3
     assert "ZeroDivision" not in str(views[bad]), "what went wrong inside is the log's, not the caller's"
-    assert {views[j]["state"] for j in good} == {"succeeded"}
+    check_numbered(farm, good, {job: views[job] for job in good})
 
 
-def test_cancel_and_deadline(farm: RunningFarm) -> None:
-    slow = [farm.submit(page(f"slow {n}", inject.TAKES_TWO_SECONDS), cache="off") for n in range(6)]
-    late = farm.submit(page("too late", inject.TAKES_TWO_SECONDS), cache="off", deadline_s="1")
-    assert farm.http.post(f"/v1/jobs/{slow[-1]}/cancel").status_code == 202
-    assert farm.job(slow[-1])["state"] == "cancelled"
-    assert farm.http.post(f"/v1/jobs/{slow[-1]}/cancel").status_code == 409
-    views = farm.wait([*slow, late])
-    assert views[late]["state"] == "failed"
-    assert views[late]["error"]["code"] == "deadline_exceeded"
-    assert [views[j]["state"] for j in slow] == ["succeeded"] * 5 + ["cancelled"]
-    limit = time.monotonic() + 15  # a page that nobody wants any more may still be read to its end
-    while any((state := farm.http.get("/v1/farm").json())[name] for name in ("queued_units", "running_units")):
-        assert time.monotonic() < limit, state
-        time.sleep(0.1)
+@pytest.mark.row(n=18)
+def test_cancelled_in_mid_document(farm: RunningFarm) -> None:
+    job = farm.submit(slow_document(12), name="x.tif", cache="off")
+    until(lambda: farm.job(job)["progress"]["pages_done"] >= 1, 60, "no page was ever read")
+    assert farm.http.post(f"/v1/jobs/{job}/cancel").status_code == 202
+    view, read = farm.job(job), farm.pages_read()
+    assert view["state"] == "cancelled"
+    assert view["progress"]["pages_done"] < 11, "it was over before it was cancelled"
+    assert farm.http.post(f"/v1/jobs/{job}/cancel").status_code == 409
+    check_free_within_a_page(farm, read)
 
 
-def test_a_rolling_restart(farm: RunningFarm) -> None:
-    jobs = [farm.submit(page(f"Rolling page {100 + n}"), cache="off") for n in range(60)]
-    for part in ("worker", "dispatcher", "api"):
-        old = farm.kill(part, signal.SIGTERM)
-        farm.wait_restarted(part, old, timeout=90)
+@pytest.mark.row(n=18)
+def test_a_deadline_in_mid_document(farm: RunningFarm) -> None:
+    begun = time.monotonic()
+    job = farm.submit(slow_document(12), name="x.tif", cache="off", deadline_s="3")
+    view = farm.wait([job])[job]
+    read = farm.pages_read()
+    assert (view["state"], (view["error"] or {}).get("code")) == ("failed", "deadline_exceeded"), view
+    assert view["ended_at"] - view["created_at"] < 3 + 5 + 5, "the sweep comes every 5 s"
+    assert time.monotonic() - begun < 60
+    check_free_within_a_page(farm, read)
+
+
+def check_free_within_a_page(farm: RunningFarm, read: int) -> None:
+    """Of the document nothing but the two pages in hand is read on, and the next job's turn is at once."""
+    (after,) = submit_numbered(farm, 1, slow)
+    check_numbered(farm, [after], farm.wait([after]))
+    until(lambda: idle(farm), 30, "pages that nobody wants are still being read")
+    assert farm.pages_read() - read <= 3, "pages that nobody wants were read on"
+
+
+def test_cancelled_while_it_waits(farm: RunningFarm) -> None:
+    jobs = submit_numbered(farm, 6, slow)
+    assert farm.http.post(f"/v1/jobs/{jobs[-1]}/cancel").status_code == 202
+    assert farm.job(jobs[-1])["state"] == "cancelled"
     views = farm.wait(jobs)
-    assert {v["state"] for v in views.values()} == {"succeeded"}
-    assert [farm.text(job).split()[-1] for job in jobs] == [str(100 + n) for n in range(60)]
+    assert [views[j]["state"] for j in jobs] == ["succeeded"] * 5 + ["cancelled"]

@@ -45,6 +45,7 @@ def read(http: httpx.Client, **fields: str) -> dict[str, object]:
 
 
 @pytest.mark.farm
+@pytest.mark.row(n=14)
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_row_14_the_same_file_and_the_id_of_another_tenant(start_farm: Callable[..., RunningFarm]) -> None:
