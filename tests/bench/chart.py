@@ -4,9 +4,9 @@
     python -m tests.bench.chart --again            draw the picture anew from docs/models.json
 
 EVAL is a folder of labelled sets with `score.py`. Every recogniser of the registry for Latin print reads the same words and lines,
-whole, one thread. Their speed is taken from the same scanned lines, all models in turns, in processor time; the best of the
-turns counts. `--variants` adds the .onnx files of a folder, read by the rules of the row `--of` (what `training.quantise` makes). The
-registry's `figures` are those that this prints.
+whole, on one thread, without a second model in doubt. Their speed is taken from the same scanned lines, all models in turns, in
+processor time; the best of the turns counts. `--variants` adds the .onnx files of a folder, read by the rules of the row `--of` (what
+`training.quantise` makes). Prints the figures of the registry's rows, those of the direction classifier among them.
 """
 
 from __future__ import annotations
@@ -26,8 +26,10 @@ import numpy as np
 
 from ocrfarm_models import registry
 from ocrfarm_models.build import build
+from ocrfarm_models.classifier import DirectionClassifier
 from ocrfarm_models.recognizer import Recognizer
 from ocrfarm_models.spec import CertaintyRule
+from ocrfarm_worker.face import piece
 from tests.bench.accuracy import score_module
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -86,6 +88,20 @@ def measured(data: Path, models: dict[str, Recognizer]) -> dict[str, dict[str, f
     for name, milliseconds in best.items():
         figures[name]["ms_a_line"] = round(milliseconds, 2)
     return figures
+
+
+def directions(data: Path) -> dict[str, float]:
+    """Of the scanned lines, as a page's are asked about: the share left upright, and the share of turned ones that is found."""
+    listing = (data / LINES[0] / "labels.tsv").read_text("utf8").splitlines()
+    files = [data / LINES[0] / row.split("\t")[0] for row in listing]
+    pieces = [piece(np.asarray(cv2.imread(str(file), cv2.IMREAD_COLOR), np.uint8)) for file in files]
+    classifier = DirectionClassifier.open(registry.resolve("ppocr-cls"))
+    upright = classifier.flipped(pieces)
+    turned = classifier.flipped([np.ascontiguousarray(image[::-1, ::-1]) for image in pieces])
+    return {
+        "upright_kept": round(1 - sum(upright) / len(pieces), 4),
+        "turned_found": round(sum(turned) / len(pieces), 4),
+    }
 
 
 def drawn(figures: dict[str, dict[str, float]]) -> str:
@@ -149,6 +165,8 @@ def main() -> None:
     else:
         told = json.loads((args.out / "models.json").read_text("utf8"))
     (args.out / "models.svg").write_text(drawn(told), "utf8")
+    if args.data:
+        print("ppocr-cls", directions(args.data))
     for name, row in told.items():
         print(f"{name:22s} " + "  ".join(f"{key} {value:g}" for key, value in row.items()))
 
