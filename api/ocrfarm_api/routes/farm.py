@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from fastapi import APIRouter
 from starlette.responses import Response
 
@@ -81,17 +84,27 @@ def _texts(value: object) -> list[object]:
 @router.get("/v1/dead-letters", responses=problems(503))
 async def list_dead_letters(farm: TheFarm, caller: Reader) -> list[DeadLetter]:
     """Jobs that failed for good through no fault of the document, newest first, each with every attempt, but for the log lines."""
-    found = [_letter(job) for job in await farm.ledger(calls.dead_letters(caller.tenant))]
-    return [
-        letter.model_copy(update={"attempts": [a.model_copy(update={"log": []}) for a in letter.attempts]})
-        for letter in found
-    ]
+    found = await farm.ledger(calls.dead_letters(caller.tenant))
+    return [_with_logs(_letter(job), lambda _: []) for job in found]
 
 
 @router.get("/v1/dead-letters/{job_id}", responses=problems(404, 503))
 async def get_dead_letter(farm: TheFarm, caller: Reader, job_id: JobId) -> DeadLetter:
-    """One dead letter: its cause, and every attempt with its node, process, times, error and last log lines."""
-    return _letter(await _dead(farm, caller.tenant, job_id))
+    """One dead letter: its cause, and every attempt with its node, process, times, error and last log lines.
+
+    Tracebacks are shown where the key has the role `admin` too: they tell of the farm's inside, not of the document.
+    """
+    letter = _letter(await _dead(farm, caller.tenant, job_id))
+    return letter if Role.ADMIN in caller.roles else _with_logs(letter, _without_traceback)
+
+
+def _with_logs(letter: DeadLetter, change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> DeadLetter:
+    attempts = [attempt.model_copy(update={"log": change(attempt.log)}) for attempt in letter.attempts]
+    return letter.model_copy(update={"attempts": attempts})
+
+
+def _without_traceback(log: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{name: value for name, value in line.items() if name != "traceback"} for line in log]
 
 
 async def _dead(farm: Farm, tenant: str, job_id: str) -> DeadJob:

@@ -5,6 +5,7 @@ The routes are taken from the running gateway's own description, so that a new o
 
 from __future__ import annotations
 
+import json
 import re
 import tempfile
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ from tests.unit.api.running_gateway import Gateway, png
 from ocrfarm_api.main import create_app
 from ocrfarm_shared.errors import WorkerLost
 from ocrfarm_shared.keys import NewKey, Role
-from ocrfarm_shared.ledger import key_calls
+from ocrfarm_shared.ledger import calls, key_calls
 from ocrfarm_shared.settings import read_settings
 
 OPEN = {("GET", "/livez"), ("GET", "/readyz")}
@@ -208,3 +209,16 @@ def test_a_document_deleted_by_one_tenant_stays_for_the_other(door: Door) -> Non
     assert unit is not None  # a's: nobody wants it any more
     assert door.gateway.claim().tenant == "b"
     assert door.b.get(there).json()["state"] == "running"
+
+
+def test_tracebacks_are_for_a_key_that_is_also_the_admins(door: Door) -> None:
+    job = str(door.a.post("/v1/jobs", files={"file": png()}).json()["id"])
+    unit = door.gateway.claim()
+    said = json.dumps({"message": "it broke", "traceback": "File inside.py, line 7"})
+    door.gateway.ledger(calls.fail(unit.unit, WorkerLost(), token=unit.token, max_attempts=1, log=[said]))
+    where = f"/v1/dead-letters/{job}"
+    assert [a["log"] for a in door.a.get(where).json()["attempts"]] == [[{"message": "it broke"}]]
+    operator = door.client(tenant="a", roles=("read", "admin"))
+    assert [a["log"] for a in operator.get(where).json()["attempts"]] == [[json.loads(said)]]
+    assert "inside.py" not in door.a.get("/v1/dead-letters").text
+    assert door.client(tenant="b", roles=("read", "admin")).get(where).status_code == 404

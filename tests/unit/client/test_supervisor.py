@@ -294,10 +294,9 @@ def test_a_log_is_turned_while_its_program_writes_on(tmp_path: Path) -> None:
 
 def test_a_log_that_cannot_be_set_aside_does_not_fill_the_disk(tmp_path: Path) -> None:
     child = Child(Program("writer", SLEEP, {}), tmp_path / "writer.log")
-    (tmp_path / "writer.log.1").mkdir()
-    (tmp_path / "writer.log.1" / "in the way").touch()
-    (tmp_path / "writer.log.2").mkdir()
-    (tmp_path / "writer.log.2" / "too").touch()
+    for n in (1, 2, 3):
+        (tmp_path / f"writer.log.{n}").mkdir()
+        (tmp_path / f"writer.log.{n}" / "in the way").touch()
     child.log.write_bytes(b"x" * 1500)
     assert not child.turn_log(most=1000)
     assert child.log.stat().st_size == 1500
