@@ -152,14 +152,15 @@ def test_it_is_given_no_credentials(decoder: Decoder, monkeypatch: pytest.Monkey
 
 def test_its_limits(decoder: Decoder) -> None:
     decoder.page(encoded(picture(), "PNG"), None, 1, 72, LIMITS)
-    process = psutil.Process(decoder.pid)
-    assert process.rlimit(psutil.RLIMIT_AS) == (700 << 20, 700 << 20)
-    for which in (psutil.RLIMIT_CORE, psutil.RLIMIT_FSIZE, psutil.RLIMIT_NPROC):
-        assert process.rlimit(which) == (0, 0)
-    assert process.rlimit(psutil.RLIMIT_NOFILE)[0] <= 32
-    assert process.rlimit(psutil.RLIMIT_CPU)[0] < 60
+    rows = Path(f"/proc/{decoder.pid}/limits").read_text().splitlines()
+    limits = {row[:26].strip(): row[26:].split()[:2] for row in rows}
+    assert limits["Max address space"] == [str(700 << 20)] * 2
+    for name in ("Max core file size", "Max file size", "Max processes"):
+        assert limits[name] == ["0", "0"]
+    assert int(limits["Max open files"][1]) <= 32
+    assert int(limits["Max cpu time"][0]) < 60
     assert "NoNewPrivs:\t1" in Path(f"/proc/{decoder.pid}/status").read_text()
-    assert process.uids().real != 0
+    assert psutil.Process(decoder.pid).uids().real != 0
     assert {"no_new_privs", "limits", "memory"} <= set(decoder.locks)
 
 
@@ -177,7 +178,7 @@ def refused(call, *arguments):
 print("landlock" in held)
 print(refused(os.open, file, os.O_RDONLY), refused(os.open, f"/proc/{parent}/environ", os.O_RDONLY),
       refused(os.open, os.path.dirname(file) + "/new", os.O_WRONLY | os.O_CREAT),
-      refused(socket.create_connection, ("127.0.0.1", int(sys.argv[3]))), refused(os.kill, parent, 0), refused(os.fork))
+      refused(socket.socket().connect, ("127.0.0.1", int(sys.argv[3]))), refused(os.kill, parent, 0), refused(os.fork))
 """
 
 
@@ -260,20 +261,20 @@ def test_killed_under_its_first_page(decoder: Decoder, how: signal.Signals, erro
 def test_a_page_that_takes_too_much_memory(decoder: Decoder) -> None:
     good(decoder)
     with pytest.raises(DecodeMemory, match="lower resolution"):
-        decoder.page(encoded(Image.new("RGB", (11_000, 11_000)), "PNG"), None, 1, 72, Limits(max_pixels=200_000_000))
+        decoder.page(encoded(Image.new("1", (12_000, 12_000)), "PNG"), None, 1, 72, Limits(max_pixels=200_000_000))
     good(decoder)
 
 
 def test_a_pdf_that_unpacks_without_end(decoder: Decoder) -> None:
     good(decoder)
     with pytest.raises((DecodeCrashed, DecodeMemory, DecodeTimeout)):
-        decoder.page(endless_pdf(), None, 1, 72, LIMITS)
+        decoder.page(endless_pdf(700_000_000), None, 1, 72, LIMITS)
     good(decoder)
 
 
 def slow_pdf() -> bytes:
     """A page of very many curves, 60 KB as sent."""
-    curves = b"q 0 0 m " + b"0 0 100 100 200 0 c S 0 0 m " * 3_000_000 + b" Q"
+    curves = b"q 0 0 m " + b"0 0 100 100 200 0 c S 0 0 m " * 1_000_000 + b" Q"
     stream = zlib.compress(curves, 9)
     return (
         b"%%PDF-1.7\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n"
@@ -288,7 +289,7 @@ def test_a_page_that_takes_too_long() -> None:
     with Decoder(Caps(memory_mb=4000, cpu_s=1)) as decoder:
         good(decoder)
         with pytest.raises(DecodeTimeout, match="longer"):
-            decoder.page(slow_pdf(), None, 1, 200, LIMITS)
+            decoder.page(slow_pdf(), None, 1, 72, LIMITS)
         good(decoder)
         assert decoder.starts == 2, "what takes too long is not tried again"
 
@@ -299,7 +300,7 @@ def test_time_is_counted_by_the_page() -> None:
         limits = Limits(max_pixels=10_000_000)
         decoder.page(large, None, 1, 72, limits)
         process = psutil.Process(decoder.pid)
-        while sum(process.cpu_times()[:2]) < 3:
+        while sum(process.cpu_times()[:2]) < 2.5:
             decoder.page(large, None, 1, 72, limits)
         assert decoder.starts == 1
 
@@ -376,11 +377,13 @@ def test_nothing_it_says_is_believed_unchecked(decoder: Decoder, lie: bytes, mon
     child = decoder._child
     assert child is not None
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    own = child._link
     monkeypatch.setattr(child, "_link", ours)
     theirs.send(lie)
     with pytest.raises(Internal):
         decoder.page(encoded(picture(), "PNG"), None, 1, 72, LIMITS)
     theirs.close()
+    own.close()
     good(decoder)
 
 

@@ -63,8 +63,8 @@ class Caps:
 
     @property
     def wall_s(self) -> float | None:
-        """When a child that uses no processor time either (stopped, swapped out) is given up."""
-        return 4.0 * self.cpu_s if self.cpu_s else None
+        """When a child that does not use its processor time up (stopped, swapped out, a node with far too much to do) is given up."""
+        return 60.0 + 4.0 * self.cpu_s if self.cpu_s else None
 
 
 class Decoder:
@@ -131,31 +131,29 @@ class Decoder:
         return self._child
 
     def _ask(self, source: Path | bytes, request: dict[str, Any]) -> Any:
-        while True:
-            child = self._ready()
-            innocent = child.served > 0
-            try:
-                with _opened(source) as document:
+        with _opened(source) as document:
+            while True:
+                child = self._ready()
+                innocent = child.served > 0
+                try:
                     answer = child.ask(document, request)
-            except DocumentError as err:
-                if not isinstance(err, DecodeCrashed | DecodeMemory | DecodeTimeout):
-                    self._replace_if_due(child)
+                except (DecodeCrashed, DecodeMemory, WorkerLost) as err:
+                    self.close()
+                    if not innocent:
+                        raise
+                    log.warning("%s after %d other documents; once more in a new process", err.code, child.served - 1)
+                    continue
+                except DocumentError as err:
+                    if isinstance(err, DecodeTimeout):
+                        self.close()
+                    else:
+                        self._replace_if_due(child)
                     raise
-                self.close()
-                if innocent and not isinstance(err, DecodeTimeout):
-                    log.warning("%s after %d other documents; once more in a new process", err.code, child.served)
-                    continue
-                raise
-            except WorkerLost:
-                self.close()
-                if innocent:
-                    continue
-                raise
-            except BaseException:  # a time limit too: what it still says would be taken for the next page's answer
-                self.close()
-                raise
-            self._replace_if_due(child)
-            return answer
+                except BaseException:  # a time limit too: what it still says would be taken for the next page's answer
+                    self.close()
+                    raise
+                self._replace_if_due(child)
+                return answer
 
     def _replace_if_due(self, child: _Child) -> None:
         served_out = self.caps.documents and child.served >= self.caps.documents
