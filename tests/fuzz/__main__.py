@@ -2,9 +2,10 @@
 
     python -m tests.fuzz --cases 100000 --seed 1 [--write]
 
-Three cases in four are documents, one is a request. Prints counts by kind and outcome; `--write` puts them into tests/fuzz/RESULTS.md too. Files
-that broke a rule or killed a child are kept in the folder that `--keep` names. Exit code 1 where a rule was broken: an unknown error, another's
-pixels or document, memory over the cap, a file left behind. A child that dies of a document is no broken rule: that is what it is for.
+Three cases in four are documents, one is a request. Prints counts by kind and outcome; `--write` puts them into tests/fuzz/RESULTS.md too.
+Files that broke a rule or killed a child are kept in the folder that `--keep` names. Exit code 1 where a rule was broken: an unknown
+error, another's pixels or document, memory over the cap, a file left behind. A child that dies of a document is no broken rule: that
+is what it is for.
 """
 
 from __future__ import annotations
@@ -47,13 +48,15 @@ def report(arguments: argparse.Namespace, documents: Found, requests: Found, gro
             f"`python -m tests.fuzz --cases {arguments.cases} --seed {arguments.seed} --write`, {wall_s:.0f} s. Pillow {PIL.__version__}, "
             f"{pypdfium2.PDFIUM_INFO}, OpenCV {cv2.__version__}.",
             "",
-            f"- cases: {documents.cases + requests.cases}; good ones between them: {documents.good} pictures (each read by two children), {requests.good} requests",
+            f"- cases: {documents.cases + requests.cases}; good ones between them: {documents.good} pictures (each read by two children), "
+            f"{requests.good} requests",
             f"- damaged pages that could be read, read again by another child and compared: {documents.compared}",
             f"- broken rules (unknown error, another's pixels or document, memory over the cap, a file left): {sum(wrong.values())}"
             + "".join(f"; {said}: {n}" for said, n in sorted(wrong.items())),
             f"- children that died of a document, each replaced: {sum(deaths.values())}"
             + "".join(f"; {said}: {n}" for said, n in sorted(deaths.items())),
-            f"- children started: {documents.starts} ({CAPS.documents} documents each at most); the process that reads lost: 0, grown by {grown_mb} MB",
+            f"- children started: {documents.starts} ({CAPS.documents} documents each at most); the process that reads "
+            f"lost: 0, grown by {grown_mb} MB",
             f"- most address space of a child: {documents.peak_mb} MB of {CAPS.memory_mb}; slowest case {documents.slowest_s:.1f} s "
             f"(cap: {CAPS.cpu_s} s of processor time)",
             "",

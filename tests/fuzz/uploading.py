@@ -1,7 +1,8 @@
 """Damaged requests through the gateway's intake: forms, JSON and raw bodies, in pieces of any size.
 
-What must hold of each case: an upload or one of the errors that a caller gets, never another exception; the file that came of it is exactly
-what was hashed and typed; nothing is left in the folder. What must hold of good requests, which come every so often: exactly their document.
+What must hold of each case: an upload or one of the errors that a caller gets, never another exception; the file that came of it is
+exactly what was hashed and typed; nothing is left in the folder. What must hold of good requests, which come every so often: exactly
+their document.
 """
 
 from __future__ import annotations
@@ -50,8 +51,9 @@ NAMES = (
     "",
 )
 VALUES = (
-    "", "accurate", "page", "line", "en,zh", "1-3,5-", "0", "9" * 5000, "-", "1-", "٣", "1,,2", '{"dpi": 300}', '{"dpi": 1e999}', "{" * 2000,
-    '{"dpi": NaN}', "[" * 50_000, "off", "inf", "nan", "-1", "1e400", "\ud83d\ude00", "x" * 300, "\0", "../../etc/passwd", '{"a": 1, "a": 2}',
+    "", "accurate", "page", "line", "en,zh", "1-3,5-", "0", "9" * 5000, "-", "1-", "٣", "1,,2", '{"dpi": 300}', '{"dpi": 1e999}',
+    "{" * 2000, '{"dpi": NaN}', "[" * 50_000, "off", "inf", "nan", "-1", "1e400", "\ud83d\ude00", "x" * 300, "\0",
+    "../../etc/passwd", '{"a": 1, "a": 2}',
 )  # fmt: skip
 
 
