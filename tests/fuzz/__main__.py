@@ -1,6 +1,6 @@
 """Fuzz what strangers' bytes meet: the gateway's intake and the decoding child.
 
-    python -m tests.fuzz --cases 100000 --seed 1 [--write]
+    python -m tests.fuzz --cases 100000 --seed 1 [--processes 2] [--write]
 
 Three cases in four are documents, one is a request. Prints counts by kind and outcome; `--write` puts them into tests/fuzz/RESULTS.md too.
 Files that broke a rule or killed a child are kept in the folder that `--keep` names. Exit code 1 where a rule was broken: an unknown
@@ -11,19 +11,19 @@ is what it is for.
 from __future__ import annotations
 
 import argparse
-import resource
+import multiprocessing
 import sys
-import tempfile
 import time
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import cv2
 import PIL
 import pypdfium2
 
-from tests.fuzz.decoding import CAPS, Found, Fuzz
-from tests.fuzz.uploading import Uploads
+from tests.fuzz.decoding import CAPS, Found
+from tests.fuzz.seeds import run
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
 
@@ -45,8 +45,8 @@ def report(arguments: argparse.Namespace, documents: Found, requests: Found, gro
         [
             "# What fuzzing found",
             "",
-            f"`python -m tests.fuzz --cases {arguments.cases} --seed {arguments.seed} --write`, {wall_s:.0f} s. Pillow {PIL.__version__}, "
-            f"{pypdfium2.PDFIUM_INFO}, OpenCV {cv2.__version__}.",
+            f"`python -m tests.fuzz --cases {arguments.cases} --seed {arguments.seed} --processes {arguments.processes} --write`, "
+            f"{wall_s:.0f} s. Pillow {PIL.__version__}, {pypdfium2.PDFIUM_INFO}, OpenCV {cv2.__version__}.",
             "",
             f"- cases: {documents.cases + requests.cases}; good ones between them: {documents.good} pictures (each read by two children), "
             f"{requests.good} requests",
@@ -76,26 +76,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--processes", type=int, default=1, help="each with a seed of its own, from --seed on")
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--keep", type=Path, default=Path(".ocrfarm/fuzz"))
     arguments = parser.parse_args()
-    begun, before = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with Fuzz(arguments.seed) as fuzz:
-        share = arguments.cases * 3 // 4
-        for done in range(0, share, 2500):
-            fuzz.run(min(2500, share - done))
-            print(f"{fuzz.found.cases} documents, {len(fuzz.found.wrong)} wrong", file=sys.stderr, flush=True)
-    with tempfile.TemporaryDirectory() as folder:
-        uploads = Uploads(arguments.seed, Path(folder))
-        uploads.run(arguments.cases - share)
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10
-    text = report(arguments, fuzz.found, uploads.found, grown, time.monotonic() - begun)
+    begun = time.monotonic()
+    share = arguments.cases // arguments.processes
+    work = [
+        (arguments.seed + n, share + (arguments.cases % arguments.processes if n == 0 else 0))
+        for n in range(arguments.processes)
+    ]
+    with ProcessPoolExecutor(arguments.processes, mp_context=multiprocessing.get_context("spawn")) as pool:
+        parts = list(pool.map(run, *zip(*work, strict=True)))
+    documents, requests = Found(), Found()
+    for one, other, _ in parts:
+        documents.add(one)
+        requests.add(other)
+    grown = max(part[2] for part in parts)
+    text = report(arguments, documents, requests, grown, time.monotonic() - begun)
     print(text)
-    for path in [*fuzz.found.save(arguments.keep), *uploads.found.save(arguments.keep)]:
+    for path in [*documents.save(arguments.keep), *requests.save(arguments.keep)]:
         print(f"kept {path}", file=sys.stderr)
     if arguments.write:
         RESULTS.write_text(text, "utf8")
-    sys.exit(1 if fuzz.found.wrong or uploads.found.wrong else 0)
+    sys.exit(1 if documents.wrong or requests.wrong else 0)
 
 
 if __name__ == "__main__":

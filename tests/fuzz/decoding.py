@@ -52,6 +52,17 @@ class Found:
     def count(self, kind: str, outcome: str) -> None:
         self.outcomes.setdefault(kind, Counter())[outcome] += 1
 
+    def add(self, other: Found) -> None:
+        for kind, counter in other.outcomes.items():
+            self.outcomes.setdefault(kind, Counter()).update(counter)
+        self.wrong += other.wrong
+        self.deaths += other.deaths
+        self.good += other.good
+        self.compared += other.compared
+        self.starts += other.starts
+        self.peak_mb = max(self.peak_mb, other.peak_mb)
+        self.slowest_s = max(self.slowest_s, other.slowest_s)
+
     @property
     def cases(self) -> int:
         return sum(sum(counter.values()) for counter in self.outcomes.values())
