@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, Literal
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
 
 from ocrfarm_shared.errors import NoSuchPage, TooManyPixels, Unreadable
 from ocrfarm_worker.document import Limits, Pixels
@@ -122,10 +122,19 @@ def _bgr(image: Image.Image, allot: Callable[[int, int], Pixels]) -> Pixels:
     if image.mode.startswith("I") or image.mode == "F":
         return _convert(_eight_bits(np.asarray(image)), cv2.COLOR_GRAY2BGR, target)
     if image.mode in ("1", "L"):
-        return _convert(np.asarray(image if image.mode == "L" else image.convert("L")), cv2.COLOR_GRAY2BGR, target)
+        return _convert(np.asarray(image if image.mode == "L" else _converted(image, "L")), cv2.COLOR_GRAY2BGR, target)
     if image.mode in ("RGBA", "LA", "La", "RGBa", "PA") or "transparency" in image.info:
-        return _flatten(np.asarray(image.convert("RGBA")), target)
-    return _convert(np.asarray(image if image.mode == "RGB" else image.convert("RGB")), cv2.COLOR_RGB2BGR, target)
+        return _flatten(np.asarray(_converted(image, "RGBA")), target)
+    return _convert(np.asarray(image if image.mode == "RGB" else _converted(image, "RGB")), cv2.COLOR_RGB2BGR, target)
+
+
+def _converted(image: Image.Image, mode: str) -> Image.Image:
+    """In another colour model; a damaged palette or profile shows here at the latest. Raises Unreadable."""
+    try:
+        with _damage():
+            return image.convert(mode)
+    except ImageCms.PyCMSError as err:  # LAB is converted by profiles
+        raise Unreadable from err
 
 
 def _convert(pixels: NDArray[Any], code: int, target: Pixels) -> Pixels:

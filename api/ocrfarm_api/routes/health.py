@@ -48,7 +48,7 @@ async def readyz(farm: TheFarm) -> Response:
     return as_json(Ready(status="ready", version=version(), commit=farm.settings.commit or commit(), slots=state.slots))
 
 
-@router.get("/metrics", response_class=Response)
+@router.get("/metrics", response_class=Response, responses=problems(401, 403))
 async def metrics(request: Request, farm: TheFarm) -> Response:
     """Prometheus' text format; needs the role `read` or `admin` where keys are on. Where the ledger is away, a gateway that answers this
     machine alone still gives its own figures: `ocrfarm_ledger_up 0`."""

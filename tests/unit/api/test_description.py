@@ -15,7 +15,6 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase
 from hypothesis import strategies as st
-from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_headers_conformance,
@@ -27,13 +26,12 @@ from tests.unit.api.running_gateway import PDF, Gateway
 from ocrfarm_shared.errors import Unreadable, WorkerLost
 
 CHECKS = [
-    not_a_server_error,
     status_code_conformance,
     content_type_conformance,
     response_headers_conformance,
     response_schema_conformance,
 ]
-EXAMPLES = 12
+EXAMPLES = 10
 
 
 def job(gateway: Gateway, **fields: str) -> str:
@@ -89,6 +87,9 @@ def test_every_answer_is_one_that_the_description_names(gateway: Gateway, known:
             settled(case, known, data.draw)
             answer = case.call(base_url=gateway.url, timeout=60)
             seen.setdefault(label, set()).add(answer.status_code)
+            assert answer.status_code < 500 or answer.status_code == 503, (
+                answer.text
+            )  # 503: what it holds is full, or none reads
             case.validate_response(answer, checks=CHECKS)
 
         asked()

@@ -85,6 +85,7 @@ def many_kinds() -> dict[str, bytes]:
         }
         | {"16 bits": encoded(deep, "PNG"), "floats": encoded(floats, "TIFF"), "alpha": encoded(see_through, "PNG")}
         | {"palette": encoded(picture().convert("P"), "PNG"), "CMYK": encoded(picture().convert("CMYK"), "JPEG")}
+        | {"LAB": encoded(picture().convert("LAB"), "TIFF")}
         | {"MPO": encoded(textured(), "MPO", save_all=True, append_images=[textured()]), "PDF": image_pdf(textured())}
     )
 

@@ -32,6 +32,7 @@ _LATER = [
         "MpoImagePlugin",
         "TiffImagePlugin",
         "WebPImagePlugin",
+        "ImageCms",
         "ImageColor",
         "ImagePalette",
         "ImageFile",
