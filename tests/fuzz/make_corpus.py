@@ -38,7 +38,7 @@ def encoded(image: Image.Image, form: str, **options: Any) -> bytes:
 
 
 def pdf(content: bytes, resources: bytes = b"", more: bytes = b"", page: bytes = b"", count: int = 1) -> bytes:
-    """A PDF with a cross-reference table; `more` are further objects, from number 10 on."""
+    """A PDF with a cross-reference table; `more` is the object number 10."""
     kids = b" ".join(b"%d 0 R" % (20 + n) for n in range(count))
     objects = {
         1: b"<</Type/Catalog/Pages 2 0 R>>",
@@ -55,7 +55,9 @@ def pdf(content: bytes, resources: bytes = b"", more: bytes = b"", page: bytes =
     for number, body in sorted(objects.items()):
         places[number] = len(out)
         out += b"%d 0 obj\n%s\nendobj\n" % (number, body)
-    out += more
+    if more:
+        places[10] = len(out)
+        out += more
     start = len(out)
     out += b"xref\n0 1\n0000000000 65535 f \n"
     for number, place in sorted(places.items()):
