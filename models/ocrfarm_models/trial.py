@@ -55,7 +55,7 @@ def look(file: Path, offer: Offer) -> tuple[int, InputRule]:
             f"{file} keeps its weights in another file; export it as one file (`onnx.save(onnx.load(...))` does)."
         )
     versions = {imported.domain: imported.version for imported in model.opset_import}
-    if strange := sorted(set(versions) - _DOMAINS):
+    if strange := sorted({node.domain for node in model.graph.node} - _DOMAINS):
         raise Unfit(f"{file} uses operators of {strange[0]!r}, which ONNX Runtime does not have; export without them.")
     opset = versions.get("", versions.get("ai.onnx", 0))
     if opset < OLDEST_OPSET:

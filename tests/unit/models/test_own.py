@@ -260,6 +260,7 @@ def old(model: onnx.ModelProto) -> None:
 
 def foreign(model: onnx.ModelProto) -> None:
     model.opset_import.append(onnx.helper.make_opsetid("ai.somebody", 1))
+    model.graph.node[-1].domain = "ai.somebody"
 
 
 def external(model: onnx.ModelProto) -> None:
