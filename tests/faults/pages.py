@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import httpx
+import psutil
 
 from tests.documents import page, png
 from tests.faults.inject import sitecustomize as inject
@@ -50,7 +51,7 @@ def until(what: Callable[[], Any], timeout: float, said: str) -> float:
         try:
             if what():
                 return time.monotonic() - begun
-        except (httpx.TransportError, httpx.HTTPStatusError, KeyError):
+        except (httpx.TransportError, httpx.HTTPStatusError, KeyError, psutil.Error):
             pass
         assert time.monotonic() < begun + timeout, said
         time.sleep(0.05)

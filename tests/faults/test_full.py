@@ -6,6 +6,7 @@ import os
 import resource
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,8 +56,10 @@ def test_redis_full(start_farm: Callable[..., RunningFarm]) -> None:
     (first,) = submit_numbered(farm, 1)
     check_numbered(farm, [first], farm.wait([first]))
     with farm.redis() as connection:
-        connection.set("filler", bytes(1_000_000))
-        connection.config_set("maxmemory", connection.info("memory")["used_memory"] - 50_000)
+        for n in range(20):
+            connection.set(f"filler{n}", bytes(100_000))
+        time.sleep(2)  # what was only lent to the filling is given back
+        connection.config_set("maxmemory", connection.info("memory")["used_memory"] - 200_000)
         for n in range(5):
             check_refusal(post(farm, quick(f"Page number {200 + n}"), tag="full"))
         assert listed(farm, "full") == set(), "a job that was refused is there all the same"
@@ -64,7 +67,7 @@ def test_redis_full(start_farm: Callable[..., RunningFarm]) -> None:
             lambda: farm.http.get(f"/v1/jobs/{first}/result").status_code == 410, 90, "nothing expires in a full Redis"
         )
         check_refusal(post(farm, quick("Page number 300"), tag="full"))
-        connection.delete("filler")
+        connection.delete(*(f"filler{n}" for n in range(20)))
     until(
         lambda: post(farm, quick("Page number 301"), tag="later").status_code == 202, 120, "it never took a job again"
     )

@@ -49,14 +49,14 @@ MOMENTS: dict[str, Callable[[RunningFarm], bool]] = {
     "the pool is being started": lambda farm: (
         "pid" in told(farm, "worker") and "worker" in told(farm, "worker")["argv"]
     ),
-    "a worker process is born": lambda farm: len(farm.worker_children()) > 0,
+    "a worker process is born": lambda farm: "pid" in told(farm, "worker") and len(farm.worker_children()) > 0,
 }
 
 
 def told(farm: RunningFarm, part: str) -> dict[str, Any]:
     try:
         return dict(json.loads((farm.state / "pids.json").read_text())[part])
-    except (OSError, ValueError):
+    except (OSError, ValueError, KeyError):
         return {}
 
 
@@ -66,8 +66,11 @@ def test_ctrl_c_while_it_starts(tmp_path: Path, moment: str) -> None:
     farm = RunningFarm(tmp_path / "farm", python_path=INJECT)
     farm.launch()
     assert farm.process is not None
-    until(lambda: MOMENTS[moment](farm), 120, f"it never came to this: {moment}")
-    stop_and_look(farm)
+    try:
+        until(lambda: MOMENTS[moment](farm), 240, f"it never came to this: {moment}")
+        stop_and_look(farm)
+    finally:
+        farm.stop()
 
 
 def test_ctrl_c_in_mid_page_and_again(tmp_path: Path) -> None:
@@ -76,9 +79,12 @@ def test_ctrl_c_in_mid_page_and_again(tmp_path: Path) -> None:
     jobs = submit_numbered(farm, 6, slow)
     wait_running(farm, jobs, 2)
     assert farm.process is not None
-    farm.process.send_signal(signal.SIGINT)
-    time.sleep(0.3)
-    stop_and_look(farm, within_s=20)
+    try:
+        farm.process.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+        stop_and_look(farm, within_s=20)
+    finally:
+        farm.stop()
     farm = RunningFarm(tmp_path / "farm", python_path=INJECT).start()
     try:
         check_numbered(farm, jobs, farm.wait(jobs))
@@ -100,4 +106,3 @@ def stop_and_look(farm: RunningFarm, within_s: float = 60) -> None:
         10,
         "something lives on",
     )
-    farm.http.close()
