@@ -4,6 +4,16 @@ local done = {lost = 0, republished = 0, delayed = 0, deadlines = 0, expired = 0
 local limit = A.limit
 local live = slots()
 
+-- The units whose messages are in a queue, as a set. A queue is short: half as many again as there are slots.
+local function messages(profile)
+  local units = {}
+  for _, message in ipairs(call('LRANGE', key('q', profile), 0, -1)) do
+    local unit = string.match(message, '"id":"([^"]-):%d+"')
+    if unit then units[unit] = true end
+  end
+  return units
+end
+
 for _, unit in ipairs(call('ZRANGEBYSCORE', key('delayed'), '-inf', stamp(NOW), 'LIMIT', 0, limit)) do
   call('ZREM', key('delayed'), unit)
   local u = get(key('unit', unit))
@@ -25,19 +35,20 @@ for _, profile in ipairs(call('SMEMBERS', key('profiles'))) do
       call('ZREM', leases, unit)
     end
   end
-  -- Published and unclaimed: the message may have died with a worker between Redis and its memory. With nobody alive it only
-  -- waits. The age doubles with every publication, so that a slow farm is not buried in copies; a copy loses the claim.
+  -- Published, unclaimed, and no longer in the queue: its message may have died with a worker between Redis and its memory. (Or a pool
+  -- holds it for its next free process: then the copy loses the claim, and there is one in the queue at most.) What is still in the queue
+  -- only waits. With nobody alive, all does.
   if live > 0 then
+    local queued
     for _, unit in ipairs(call('ZRANGEBYSCORE', published, '-inf', stamp(NOW - A.republish_s), 'LIMIT', 0, limit)) do
       local u = get(key('unit', unit))
       if not u or u.state ~= 'published' or not open_run(get(key('run', u.run))) then
         call('ZREM', published, unit)
         if u and u.state == 'published' then call('DEL', key('unit', unit)) end
       else
-        local since = tonumber(call('ZSCORE', published, unit))
-        local age = A.republish_s * 2 ^ math.min(tonumber(u.publications or '1') - 1, 5)
-        if NOW - since >= age then
-          publish(profile, unit)
+        queued = queued or messages(profile)
+        if not queued[unit] then
+          publish(profile, unit, true)
           done.republished = done.republished + 1
         end
       end
