@@ -65,27 +65,31 @@ class Killer(threading.Thread):
 
     def run(self) -> None:
         try:
-            for number, what in enumerate(self.plan, 1):
+            ahead = list(self.plan)
+            while ahead:
                 time.sleep(self.pause_s * self.rng.uniform(0.5, 1.5))
-                kill = self._strike(what)
+                kill = self._strike(ahead)
                 self.done.append(kill)
-                self.say(f"{number}/{len(self.plan)} {kill.what} {kill.pids}")
+                self.say(f"{len(self.done)}/{len(self.plan)} {kill.what} {kill.pids}")
             for watcher in self._watchers:
                 watcher.join(60)
         except BaseException as err:
             self.error = err
             raise
 
-    def _strike(self, what: str) -> Kill:
-        """Tries until there was something to kill: a part may be away because of the blow before."""
+    def _strike(self, ahead: list[str]) -> Kill:
+        """The next of the plan that there is. What is away because of the blow before comes later: to wait for it at the door and kill it
+        as it is born would be another test."""
         limit = time.monotonic() + 60
         while True:
-            with contextlib.suppress(OSError, KeyError, ValueError, psutil.Error, redis.RedisError):
-                kill = self._cut() if what == "connections" else self._kill(what)
-                if kill is not None:
-                    return kill
+            for place, what in enumerate(ahead):
+                with contextlib.suppress(OSError, KeyError, ValueError, psutil.Error, redis.RedisError):
+                    kill = self._cut() if what == "connections" else self._kill(what)
+                    if kill is not None:
+                        del ahead[place]
+                        return kill
             if time.monotonic() > limit:
-                raise TimeoutError(f"there was no {what} to kill for a minute:\n{self.farm.logs()}")
+                raise TimeoutError(f"there was nothing of {set(ahead)} to kill for a minute:\n{self.farm.logs()}")
             time.sleep(0.1)
 
     def _kill(self, what: str) -> Kill | None:
