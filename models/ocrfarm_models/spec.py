@@ -82,7 +82,7 @@ class DetectorRule:
     threshold    on the 0..1 text map; box_threshold: on a region's mean
     """
 
-    min_side: int = 608
+    min_side: int = 736
     max_pixels: int = 1_800_000
     max_side: int = 4000
     threshold: float = 0.3
