@@ -60,7 +60,6 @@ class Killer(threading.Thread):
         self.plan = plan(kills, self.rng)
         self.done: list[Kill] = []
         self.error: BaseException | None = None
-        self._stop_watching = threading.Event()
         self._watchers: list[threading.Thread] = []
 
     def run(self) -> None:
