@@ -18,6 +18,12 @@ import redis
 
 from ocrfarm_shared.settings import Settings, read_settings
 
+# Whoever starts the tests in the background, or under nohup, ignores these signals, and children inherit that: Ctrl-C would be tested on
+# programs that cannot hear it.
+for _number, _usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _usual)
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """How long the headline runs of tests/faults/headline are; short by default, long by `make test-faults`."""

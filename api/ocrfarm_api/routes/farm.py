@@ -88,7 +88,7 @@ async def list_dead_letters(farm: TheFarm, caller: Reader) -> list[DeadLetter]:
     return [_with_logs(_letter(job), lambda _: []) for job in found]
 
 
-@router.get("/v1/dead-letters/{job_id}", responses=problems(404, 503))
+@router.get("/v1/dead-letters/{job_id}", responses=problems(404, 422, 503))
 async def get_dead_letter(farm: TheFarm, caller: Reader, job_id: JobId) -> DeadLetter:
     """One dead letter: its cause, and every attempt with its node, process, times, error and last log lines.
 
