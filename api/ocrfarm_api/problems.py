@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -56,7 +57,7 @@ def problem(
     if error.status == 401:
         sent["WWW-Authenticate"] = 'Bearer realm="ocrfarm"'  # RFC 9110, 11.6.1
     if error.retry_after is not None:
-        sent["Retry-After"] = f"{max(1, round(error.retry_after))}"
+        sent["Retry-After"] = f"{max(1, math.ceil(error.retry_after))}"  # who comes a moment too early is refused again
     return Response(body.model_dump_json(exclude_none=True), error.status, sent, media_type="application/problem+json")
 
 

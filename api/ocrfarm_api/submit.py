@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from ocrfarm_api.admission import limits_of, refused
+from ocrfarm_api.admission import admit, limits_of, refused
 from ocrfarm_api.callers import Caller
 from ocrfarm_api.deps import Farm
 from ocrfarm_api.intake import Received
@@ -59,11 +59,13 @@ async def submit(
 async def again(farm: Farm, caller: Caller, job_id: str, idempotency_key: str | None = None) -> JobRecord:
     """Read a job's document again, as a new job with the same options; the cache is not asked, and is refreshed.
 
-    A new job, because the old one has reached its end, and a job does that once. Raises NotFound, and Expired where the upload is gone.
+    A new job, because the old one has reached its end, and a job does that once. Raises as `submit` and `admit` do, NotFound, and Expired
+    where the upload is gone.
     """
     record = await find(farm, caller.tenant, job_id)
     if record.gone:
         raise Expired
+    await admit(farm, caller)  # its result needs room like any other
     cache = CacheMode.OFF if record.submission.cache is CacheMode.OFF else CacheMode.REFRESH
     submission = record.submission.model_copy(update={"cache": cache})
     media_type = record.view.media_type or ""

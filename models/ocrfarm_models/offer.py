@@ -55,7 +55,12 @@ def read_spec(path: Path) -> Offer:
     except ValueError as err:
         raise Unfit(f"The spec {path} is not TOML: {err}.") from None
     _only(raw, [f.name for f in fields(Offer)], path, "")
-    if "input" not in raw or "height" not in raw["input"]:
+    for name in ("input", "output"):
+        if not isinstance(raw.get(name, {}), dict):
+            raise Unfit(f"`{name}` in {path} is a table: put its fields below a line [{name}].")
+    if not isinstance(raw.get("space", False), bool):
+        raise Unfit(f"`space` in {path} is {raw['space']!r}; it takes true or false.")
+    if "height" not in raw.get("input", {}):
         raise Unfit(f"The spec {path} needs a table [input] with the height of a line in pixels.")
     blank = raw.get("blank")
     if blank != "last" and (not isinstance(blank, int) or isinstance(blank, bool) or blank < 0):

@@ -31,8 +31,10 @@ class JsonFormatter(logging.Formatter):
             "message": record.getMessage()[: self._longest],
             **(_context.get() or {}),
         }
-        if record.exc_info:
-            out["traceback"] = self.formatException(record.exc_info)[-self._longest if self._longest else 0 :]
+        # Another process' traceback comes as text: `extra={"traceback": ...}`.
+        told = self.formatException(record.exc_info) if record.exc_info else getattr(record, "traceback", None)
+        if told:
+            out["traceback"] = str(told)[-self._longest if self._longest else 0 :]
         return json.dumps(out, ensure_ascii=False)
 
 

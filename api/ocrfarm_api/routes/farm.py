@@ -135,6 +135,6 @@ def _letter(job: DeadJob) -> DeadLetter:
     responses=problems(404, 410, 422, 429, 503),
 )
 async def replay(farm: TheFarm, caller: Submitter, job_id: JobId, idempotency_key: IdempotencyKey = None) -> Response:
-    """Read a dead letter's document again. Answers a new job (Location); the dead letter stays as it is, until its record expires."""
+    """Read a dead letter's document again. Answers a new job (Location); the dead letter stays as it is, until its document expires."""
     await _dead(farm, caller.tenant, job_id)
     return accepted(await again(farm, caller, job_id, idempotency_key or None))

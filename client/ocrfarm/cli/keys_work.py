@@ -140,13 +140,12 @@ def revoke(named: list[str], url: str | None, key: str | None) -> int:
     with keeper(url, key) as keys:
         for text in named:
             key_id = text if is_key_id(text) else key_id_of(text)
-            if key_id is None:
-                failed, said = 1, "no key and no key's id; `ocrfarm keys list` shows the ids"
-            elif _gone(keys.revoke, key_id):
-                said = "revoked"
-            else:
-                failed, said = 1, "there is no such key"
-            print(f"{key_id or repr(text[:8])}: {said}", file=sys.stderr if failed else sys.stdout)
+            if key_id is not None and _gone(keys.revoke, key_id):
+                print(f"{key_id}: revoked")
+                continue
+            failed = 1
+            said = "there is no such key" if key_id else "no key and no key's id; `ocrfarm keys list` shows the ids"
+            print(f"{key_id or repr(text[:8])}: {said}", file=sys.stderr)
     return failed
 
 

@@ -10,6 +10,8 @@ import pytest
 from tests.conftest import RedisServer
 from tests.unit.api.running_gateway import Gateway, png
 
+from ocrfarm_api.problems import problem
+from ocrfarm_shared.errors import OverQuota, WorkerLost
 from ocrfarm_shared.keys import NewKey, Quota
 from ocrfarm_shared.ledger import key_calls
 
@@ -93,6 +95,20 @@ def test_the_disk_guard(make_gateway: Callable[..., Gateway]) -> None:
     assert refusal(answer)[:2] == (503, "farm_full")
     assert "disk" in answer.json()["detail"]
     assert gateway.http.get("/v1/jobs").status_code == 200
+
+
+def test_reading_again_needs_room_too(make_gateway: Callable[..., Gateway]) -> None:
+    gateway, full = make_gateway(), make_gateway(min_free_disk_mb=1e9)
+    job = gateway.submit().json()["id"]
+    gateway.fail(WorkerLost())
+    for route in (f"/v1/jobs/{job}/retry", f"/v1/dead-letters/{job}/replay"):
+        assert refusal(full.http.post(route))[:2] == (503, "farm_full")
+        assert gateway.http.post(route).status_code == 202
+
+
+def test_who_comes_when_he_was_told_to_is_not_too_early() -> None:
+    told = [problem(OverQuota("No.", retry_after=seconds)).headers["retry-after"] for seconds in (0.2, 1.2, 2.0)]
+    assert told == ["1", "2", "2"]
 
 
 def test_the_memory_guard_refuses_while_what_was_accepted_can_still_end(

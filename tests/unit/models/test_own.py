@@ -197,6 +197,8 @@ def change(name: str, tmp_path: Path, old: str, new: str) -> Path:
         ("free_width", 'order = "TNC"', 'order = "NTC"', 'put order = "TNC"'),
         ("free_width", "[input]", "space = true\n[input]", "the blank and the space makes 38"),
         ("free_width", "multiple = 4", 'multiple = 4\nfit = "stretch"', "for models of one width"),
+        ("free_width", "[input]", 'space = "no"\n[input]', "`space` in .* takes true or false"),
+        ("free_width", "[output]", "[output.more]", "no field `output.more`"),
     ],
 )
 def test_a_wrong_spec_is_told(state: Path, tmp_path: Path, name: str, old: str, new: str, told: str) -> None:
@@ -207,6 +209,14 @@ def test_a_wrong_spec_is_told(state: Path, tmp_path: Path, name: str, old: str, 
     with pytest.raises(Unfit, match=told):
         add(name, spec=spec)
     assert own.own_names() == []
+
+
+@pytest.mark.parametrize("name", ["input", "output"])
+def test_a_table_that_is_none_is_told(tmp_path: Path, name: str) -> None:
+    spec = tmp_path / "spec.toml"
+    spec.write_text(f"blank = 0\n{name} = 32\n", "utf8")
+    with pytest.raises(Unfit, match=f"below a line .{name}."):
+        read_spec(spec)
 
 
 # ---------------------------------------------------------------------- what is wrong with a charset

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import logging
 import os
 import signal
 import socket
@@ -39,6 +41,7 @@ from ocrfarm_worker.decoding import parent, wire
 from ocrfarm_worker.decoding.parent import Caps, Decoder
 from ocrfarm_worker.document import Limits
 from ocrfarm_worker.load import load_page, plan
+from ocrfarm_worker.page_log import PageLog
 
 LIMITS = Limits(max_pages=20, max_pixels=4_000_000)
 SAMPLES = Path(__file__).resolve().parents[3] / "samples"
@@ -163,6 +166,14 @@ def test_its_limits(decoder: Decoder) -> None:
     assert "NoNewPrivs:\t1" in Path(f"/proc/{decoder.pid}/status").read_text()
     assert psutil.Process(decoder.pid).uids().real != 0
     assert {"no_new_privs", "limits", "memory"} <= set(decoder.locks)
+
+
+def test_what_holds_it_in_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, parent.log.name), Decoder() as decoder:
+        held = decoder.locks
+    (record,) = [r for r in caplog.records if "held in by" in r.getMessage()]
+    assert ", ".join(held) in record.getMessage()
+    assert (record.levelname == "INFO") == ("landlock" in held)
 
 
 TRY = """
@@ -386,6 +397,30 @@ def test_nothing_it_says_is_believed_unchecked(decoder: Decoder, lie: bytes, mon
     theirs.close()
     own.close()
     good(decoder)
+
+
+def test_its_tracebacks_are_no_sentence(decoder: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dead letter shows sentences to its tenant, tracebacks to admins alone."""
+    decoder._ready()
+    child = decoder._child
+    assert child is not None
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    own = child._link
+    monkeypatch.setattr(child, "_link", ours)
+    theirs.send(b'{"id": 1, "error": "internal", "message": "Traceback: in /secret/place"}')
+    kept = PageLog()
+    parent.log.addHandler(kept)
+    kept.begin("u")
+    try:
+        with pytest.raises(Internal):
+            decoder.page(encoded(picture(), "PNG"), None, 1, 72, LIMITS)
+    finally:
+        parent.log.removeHandler(kept)
+    (line,) = map(json.loads, kept.lines())
+    assert line.pop("traceback") == "Traceback: in /secret/place"
+    assert "secret" not in json.dumps(line)
+    theirs.close()
+    own.close()
 
 
 def test_memory_that_is_lent_cannot_be_cut_short(decoder: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:

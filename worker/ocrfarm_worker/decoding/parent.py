@@ -198,6 +198,11 @@ class _Child:
         if heard is None or heard[1] is not None or not isinstance(heard[0].get("ready"), list):
             raise self._not_started()
         self.locks = tuple(str(name) for name in heard[0]["ready"])
+        open_paths = "" if "landlock" in self.locks else "; without Landlock it may open what its user may"
+        log.log(
+            logging.WARNING if open_paths else logging.INFO,
+            "the decoding process is held in by: %s%s", ", ".join(self.locks), open_paths,
+        )  # fmt: skip
         self._link.settimeout(self.caps.wall_s)
         self._ready = True
 
@@ -323,7 +328,8 @@ def _error(message: dict[str, Any]) -> OcrFarmError:
     code, said = message["error"], message.get("message")
     error = BY_CODE.get(code) if isinstance(code, str) else None
     if error is None or not issubclass(error, DocumentError) or not isinstance(said, str):
-        log.error("decoding failed for a reason that we do not know: %s", said)
+        # As a traceback and not in the sentence: a dead letter shows that to its tenant, and tracebacks to admins alone.
+        log.error("decoding failed for a reason that we do not know", extra={"traceback": said})
         return Internal()
     return error(said or None)
 
