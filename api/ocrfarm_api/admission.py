@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+AGAIN_S = 0.25  # a tenant who was let in is let in again for so long without being asked for
 LOOK_S = 0.5  # how old the figures of disk and Redis may be
 RESERVED = 0.1  # of Redis' memory: for what is under way, its bookkeeping, and buffers
 ENDING_BYTES = 4096  # and for each job under way, so much for the result that it will leave
@@ -68,12 +69,34 @@ class Headroom:
         return None
 
 
+@dataclass
+class LetIn:
+    """Tenants who were let in a moment ago. A stream of small documents spares the ledger the same question; `submit` decides all the same,
+    so that this can let in a body to be read, never a job."""
+
+    _until: dict[str, float] = field(default_factory=dict)
+
+    def still(self, tenant: str) -> bool:
+        return self._until.get(tenant, 0.0) > time.monotonic()
+
+    def note(self, tenant: str) -> None:
+        now = time.monotonic()
+        if len(self._until) > 1000:
+            self._until = {name: until for name, until in self._until.items() if until > now}
+        self._until[tenant] = now + AGAIN_S
+
+    def forget(self, tenant: str) -> None:
+        self._until.pop(tenant, None)
+
+
 def limits_of(farm: Farm, caller: Caller) -> Limits:
     return Limits.of(farm.settings, caller.quota if caller.key_id else None)
 
 
 async def admit(farm: Farm, caller: Caller) -> None:
     """Raises OverQuota, FarmFull, and the ledger's RedisError."""
+    if farm.let_in.still(caller.tenant):
+        return
     limits = limits_of(farm, caller)
     asked: Admission = await farm.ledger(calls.admit(caller.tenant, limits))
     for refusal in (asked.over, asked.full):
@@ -84,6 +107,7 @@ async def admit(farm: Farm, caller: Caller) -> None:
         # Room comes as jobs end and their results expire: when a tenth of those under way have ended it is worth another look.
         seconds = asked.active / 10 / asked.pace if asked.pace else MOST_S / 2
         raise FarmFull(trouble, retry_after=min(MOST_S, max(LEAST_S, seconds)))
+    farm.let_in.note(caller.tenant)
 
 
 def refused(refusal: Refusal, limits: Limits) -> OcrFarmError:

@@ -11,7 +11,7 @@ from fastapi import Depends, Request
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from ocrfarm_api.admission import Headroom
+from ocrfarm_api.admission import Headroom, LetIn
 from ocrfarm_api.events import Events
 from ocrfarm_api.metrics import Metrics
 from ocrfarm_shared.blobs import BlobStore
@@ -34,6 +34,7 @@ class Farm:
     events: Events
     metrics: Metrics = field(default_factory=Metrics)
     headroom: Headroom = field(default_factory=Headroom)
+    let_in: LetIn = field(default_factory=LetIn)
     threads: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk")
     )

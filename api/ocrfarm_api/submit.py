@@ -118,6 +118,7 @@ async def _enter(
         await store()
         answer = await farm.ledger(calls.stored(call))
     if answer.refusal is not None:
+        farm.let_in.forget(caller.tenant)
         raise refused(answer.refusal, limits)
     if answer.outcome == "revoked":
         raise Unauthorized("This API key was revoked, or has expired, while the document came in.")
