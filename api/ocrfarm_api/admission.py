@@ -93,14 +93,18 @@ def limits_of(farm: Farm, caller: Caller) -> Limits:
     return Limits.of(farm.settings, caller.quota if caller.key_id else None)
 
 
-async def admit(farm: Farm, caller: Caller) -> None:
-    """Raises OverQuota, FarmFull, and the ledger's RedisError."""
+async def admit(farm: Farm, caller: Caller, *, perhaps_repeated: bool = False) -> None:
+    """Raises OverQuota, FarmFull, and the ledger's RedisError.
+
+    `perhaps_repeated`: the request has an Idempotency-Key. Its job may be there already, whatever the quota says now; `submit` knows. Others
+    are refused before it is known whether the cache would have answered: that takes their body.
+    """
     if farm.let_in.still(caller.tenant):
         return
     limits = limits_of(farm, caller)
     asked: Admission = await farm.ledger(calls.admit(caller.tenant, limits))
     for refusal in (asked.over, asked.full):
-        if refusal is not None:
+        if refusal is not None and not perhaps_repeated:
             raise refused(refusal, limits)
     await farm.headroom.look(farm)
     if trouble := farm.headroom.trouble(farm.settings, asked.active):

@@ -56,7 +56,7 @@ async def submit_document(
     Send it as the multipart field `file`, as the raw body, or as JSON with a member `base64`. Options are form fields, members of the
     JSON, or query parameters. Answers 202 and where to look; 200 where the same document was read before with the same options.
     """
-    await admit(farm, caller)
+    await admit(farm, caller, perhaps_repeated=bool(idempotency_key))
     length = request.headers.get("content-length", "")
     async with receive(
         request.stream(),

@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 from ocrfarm_shared.contracts import Page, Polygon
 from ocrfarm_shared.formats.boxes import Box, box_around, box_of, paragraphs
 from ocrfarm_shared.formats.tsv import words
-from ocrfarm_shared.formats.xml_text import fit
+from ocrfarm_shared.formats.xml_text import comment, fit
 from ocrfarm_shared.version import version
 
 NAMESPACE = "http://www.loc.gov/standards/alto/ns-v4#"
@@ -48,7 +48,7 @@ def _page(page: Page) -> ET.Element:
     if page.rotation:
         sheet.set("ROTATION", str(-page.rotation % 360))
     if page.error:
-        sheet.append(ET.Comment(f" could not be read: {fit(page.error.message).replace('--', '- -')} "))
+        sheet.append(ET.Comment(f" could not be read: {comment(page.error.message)} "))
         return sheet
     space = ET.SubElement(sheet, "PrintSpace", _at(Box(0, 0, page.width, page.height)))
     string_number = line_number = 0

@@ -14,7 +14,7 @@ from ocrfarm_shared.formats.boxes import Box, Placed, paragraphs, rows, upright
 _TABLE_ROWS = 3
 # A heading's print is at least this much taller than the page's usual line, and a heading is at most so long.
 _HEADING, _HEADING_LENGTH = 1.45, 80
-_SPECIAL = re.compile(r"([\\`*_\[\]<>|~])")
+_SPECIAL = re.compile(r"([\\`*_\[\]<>|~&])")
 _AT_START = re.compile(r"^(#{1,6}|[-+=]+)(?=\s|$)")
 _NUMBERED = re.compile(r"^(\d{1,9})([.)])(?=\s|$)")
 # Lines shorter than this, in their heights, do not run on into the next: addresses, mastheads.

@@ -56,6 +56,16 @@ def test_bytes_a_day(gateway: Gateway) -> None:
     assert (alone.status_code, alone.json()["code"]) == (413, "too_large")  # it would never fit
 
 
+def test_a_repeated_request_is_answered_with_its_job_whatever_the_quota_says_now(gateway: Gateway) -> None:
+    headers = client(gateway, "a", queued=1) | {"Idempotency-Key": "once"}
+    document = png(b"the same")
+    first = post(gateway, headers, document)
+    assert first.status_code == 202
+    assert refusal(post(gateway, headers | {"Idempotency-Key": "other"}))[:2] == (429, "over_quota")
+    again = post(gateway, headers, document)
+    assert (again.status_code, again.json()["id"]) == (202, first.json()["id"])
+
+
 def test_queued_at_once_and_retry_counts(gateway: Gateway) -> None:
     headers = client(gateway, "a", queued=2)
     job = post(gateway, headers).json()["id"]

@@ -142,7 +142,7 @@ def test_markdown_makes_a_table_of_clear_rows_and_prose_of_prose() -> None:
 @pytest.mark.parametrize(
     ("read", "expected"),
     [("# no heading", "\\# no heading"), ("- no item", "\\- no item"), ("7. no list", "7\\. no list"), ("a*b_c|d", "a\\*b\\_c\\|d"),
-     ("<script>", "\\<script\\>"), ("3.14", "3.14")],
+     ("<script>", "\\<script\\>"), ("3.14", "3.14"), ("&lt;", "\\&lt;")],
 )  # fmt: skip
 def test_what_markdown_would_take_for_its_own_is_escaped(read: str, expected: str) -> None:
     assert written("md", page(line(read, 0, 0))) == expected + "\n"
@@ -150,7 +150,7 @@ def test_what_markdown_would_take_for_its_own_is_escaped(read: str, expected: st
 
 @pytest.mark.parametrize("form", sorted(TEXT_FORMATS))
 def test_a_page_that_could_not_be_read_is_no_empty_page(form: str) -> None:
-    broken = page(number=2, error=Failure(code="x", message="It was damaged -- badly."))
+    broken = page(number=2, error=Failure(code="x", message="It was damaged --- badly."))
     whole = written(form, page(line("fine", 0, 0)), broken)
     assert "fine" in whole
     if form == "tsv":  # has no place for a sentence: its page row stands alone
