@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-AGAIN_S = 0.25  # a tenant who was let in is let in again for so long without being asked for
+SMALL_BYTES = 2_000_000
+AGAIN_S = 0.25  # a tenant who was let in is let in again for so long with small documents, unasked
 LOOK_S = 0.5  # how old the figures of disk and Redis may be
 RESERVED = 0.1  # of Redis' memory: for what is under way, its bookkeeping, and buffers
 ENDING_BYTES = 4096  # and for each job under way, so much for the result that it will leave
@@ -93,13 +94,13 @@ def limits_of(farm: Farm, caller: Caller) -> Limits:
     return Limits.of(farm.settings, caller.quota if caller.key_id else None)
 
 
-async def admit(farm: Farm, caller: Caller, *, perhaps_repeated: bool = False) -> None:
-    """Raises OverQuota, FarmFull, and the ledger's RedisError.
+async def admit(farm: Farm, caller: Caller, length: int | None = None, *, perhaps_repeated: bool = False) -> None:
+    """Raises OverQuota, FarmFull, and the ledger's RedisError. `length`: bytes of the body that waits to be read; None: not known.
 
-    `perhaps_repeated`: the request has an Idempotency-Key. Its job may be there already, whatever the quota says now; `submit` knows. Others
-    are refused before it is known whether the cache would have answered: that takes their body.
+    `perhaps_repeated`: the request has an Idempotency-Key. Its job may be there already, whatever the quota says now; `submit` knows.
+    Others are refused before it is known whether the cache would have answered: that takes their body.
     """
-    if farm.let_in.still(caller.tenant):
+    if length is not None and length <= SMALL_BYTES and farm.let_in.still(caller.tenant):
         return
     limits = limits_of(farm, caller)
     asked: Admission = await farm.ledger(calls.admit(caller.tenant, limits))

@@ -56,12 +56,13 @@ async def submit_document(
     Send it as the multipart field `file`, as the raw body, or as JSON with a member `base64`. Options are form fields, members of the
     JSON, or query parameters. Answers 202 and where to look; 200 where the same document was read before with the same options.
     """
-    await admit(farm, caller, perhaps_repeated=bool(idempotency_key))
-    length = request.headers.get("content-length", "")
+    declared = request.headers.get("content-length", "")
+    length = int(declared) if declared.isascii() and declared.isdigit() else None
+    await admit(farm, caller, length, perhaps_repeated=bool(idempotency_key))
     async with receive(
         request.stream(),
         content_type=request.headers.get("content-type"),
-        content_length=int(length) if length.isascii() and length.isdigit() else None,
+        content_length=length,
         folder=farm.blobs.incoming,
         threads=farm.threads,
         limit=farm.settings.max_upload_bytes,
