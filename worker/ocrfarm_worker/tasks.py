@@ -51,7 +51,7 @@ def _task(self: Task, unit: str, *_: object, **__: object) -> str:
 
 
 def work(unit: str, *, owner: str, me: Hands) -> str:
-    """Claim a unit, do it, record it. Never raises: whatever happens is recorded, or left to the lease."""
+    """Claim a unit, do it, record it. Whatever happens is recorded, or left to the lease; RedisError is raised where Redis stays away for longer than that."""
     settings = me.settings
     claimed = insist(
         me.ledger,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
@@ -58,3 +59,13 @@ def test_what_is_still_in_the_queue_only_waits(farm: Farm) -> None:
     assert farm.sweep() == 1
     assert farm.sweep() == 0
     assert farm.ledger.redis.llen(farm.queue) == 2
+
+
+def test_a_message_that_celery_put_back_is_seen_too(farm: Farm) -> None:
+    """A pool that stops gives what it holds back to the queue, through Python's json: with other blanks than the ledger writes."""
+    farm.submit("a")
+    taken = farm.ledger.redis.rpop(farm.queue)
+    assert taken
+    farm.ledger.redis.rpush(farm.queue, json.dumps(json.loads(taken)))
+    assert farm.sweep() == 0
+    assert farm.ledger.redis.llen(farm.queue) == 1

@@ -91,9 +91,9 @@ for _, index in ipairs({key('jobs', j.tenant), given(j.tag) and key('tag', j.ten
   call('ZREMRANGEBYSCORE', index, '-inf', stamp(NOW - A.index_ttl))
   call('EXPIRE', index, math.ceil(A.index_ttl))
 end
--- Records that only answer 410 any more go early where a tenant has more of them than jobs with results: the oldest two for each new one.
+-- Records that only answer 410 any more go early where a tenant has more of them than jobs with results: of the oldest ten, for each new one.
 if A.limits.records > 0 and call('ZCARD', key('jobs', j.tenant)) > 4 * A.limits.records then
-  for _, id in ipairs(call('ZRANGE', key('jobs', j.tenant), 0, 1)) do
+  for _, id in ipairs(call('ZRANGE', key('jobs', j.tenant), 0, 9)) do
     local old = get(key('job', id))
     if not old then call('ZREM', key('jobs', j.tenant), id) elseif old.gone == '1' then forget_record(id, old) end
   end

@@ -8,7 +8,7 @@ local live = slots()
 local function messages(profile)
   local units = {}
   for _, message in ipairs(call('LRANGE', key('q', profile), 0, -1)) do
-    local unit = string.match(message, '"id":"([^"]-):%d+"')
+    local unit = string.match(message, '"id":%s*"([^"]-):%d+"')
     if unit then units[unit] = true end
   end
   return units
