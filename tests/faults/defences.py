@@ -47,7 +47,7 @@ DEFENCES = [
         1,
         "the sweep publishes again what stayed unclaimed",
         "tests/faults/test_kills.py::test_a_message_lost_between_redis_and_a_worker",
-        ((f"{LUA}/sweep.lua", "if NOW - since >= age then", "if false then"),),
+        ((f"{LUA}/sweep.lua", "if not queued[unit] then", "if false then"),),
     ),
     Defence(
         2,

@@ -51,7 +51,10 @@ def _task(self: Task, unit: str, *_: object, **__: object) -> str:
 
 
 def work(unit: str, *, owner: str, me: Hands) -> str:
-    """Claim a unit, do it, record it. Whatever happens is recorded, or left to the lease; RedisError is raised where Redis stays away for longer than that."""
+    """Claim a unit, do it, record it. Whatever happens is recorded, or left to the lease.
+
+    Raises RedisError where Redis stays away for longer than that.
+    """
     settings = me.settings
     claimed = insist(
         me.ledger,

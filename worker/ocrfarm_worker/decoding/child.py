@@ -6,6 +6,7 @@ imported after the locks: no file can be opened any more.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import importlib
 import mmap
@@ -53,6 +54,7 @@ def main(link_fd: int, parent: int, memory_mb: int, cpu_s: int) -> None:
     link = socket.socket(fileno=link_fd)
     cv2.setNumThreads(1)
     _import_all()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's alone
     held = locks.lock(memory_mb * 1024 * 1024)
     locks.die_with_parent(parent)  # giving up root forgets it
     _silence()
@@ -62,6 +64,8 @@ def main(link_fd: int, parent: int, memory_mb: int, cpu_s: int) -> None:
         assert document is not None
         locks.allow_cpu(cpu_s)
         wire.send(link, {"id": request["id"], **_serve(link, request, document)})
+        if trim is not None:
+            trim(0)  # what a large page took goes back to the system; the answer is out, nobody waits for it
 
 
 def _import_all() -> None:
