@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from redis.exceptions import NoPermissionError
 
-from ocrfarm_shared.errors import FarmFull, OcrFarmError, OverQuota
+from ocrfarm_shared.errors import FarmFull, FarmUnavailable, OcrFarmError, OverQuota
 from ocrfarm_shared.ledger import calls
 from ocrfarm_shared.ledger.limits import Admission, Limits, Refusal
 from ocrfarm_shared.settings import Settings
@@ -49,7 +49,12 @@ class Headroom:
         if now - self._looked < LOOK_S:
             return
         self._looked = now
-        self.free_disk = shutil.disk_usage(farm.blobs.folder).free
+        try:
+            self.free_disk = shutil.disk_usage(farm.blobs.folder).free
+        except OSError as err:
+            raise FarmUnavailable(
+                "The folder of the uploads cannot be reached; try again after Retry-After seconds."
+            ) from err
         try:
             told = await farm.ledger.redis.info("memory")
             self.redis_used, self.redis_most = int(told["used_memory"]), int(told["maxmemory"])

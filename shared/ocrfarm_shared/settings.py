@@ -176,6 +176,11 @@ class Settings(BaseModel):
         """The Redis address with the password in it; raises SettingsError where no Redis is named."""
         if not self.redis_url:
             raise SettingsError("No Redis is named: set OCRFARM_REDIS_URL, or use `ocrfarm up`, which starts one.")
+        if self.redis_user and "@" in self.redis_url:
+            raise SettingsError(
+                "OCRFARM_REDIS_URL names a password, and OCRFARM_REDIS_USER another user: leave the password out of the URL and put "
+                "the user's into OCRFARM_REDIS_PASSWORD."
+            )
         if self.redis_password and "@" not in self.redis_url:
             scheme, _, rest = self.redis_url.partition("://")
             user = quote(self.redis_user or "", safe="")

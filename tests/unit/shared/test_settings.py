@@ -72,3 +72,10 @@ def test_only_settings_reads_the_environment() -> None:
         if re.search(r"\bos\.environ\b|\bgetenv\b", path.read_text("utf8")) and path.name != "settings.py"
     ]
     assert guilty == []
+
+
+def test_two_redis_users_at_once_are_refused() -> None:
+    """The URL's would win, and a part would run with its rights instead of its own few."""
+    both = read_settings({"OCRFARM_REDIS_URL": "redis://:secret@host:6379/0", "OCRFARM_REDIS_USER": "worker"})
+    with pytest.raises(SettingsError, match="OCRFARM_REDIS_USER"):
+        _ = both.broker_url

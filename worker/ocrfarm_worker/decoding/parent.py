@@ -8,6 +8,7 @@ what the former document did.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import logging
 import mmap
@@ -33,6 +34,7 @@ from ocrfarm_shared.errors import (
     DocumentError,
     Internal,
     OcrFarmError,
+    OutOfMemory,
     Timeout,
     WorkerLost,
 )
@@ -257,6 +259,12 @@ class _Child:
             os.ftruncate(fd, height * width * 3)
             fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
             memory = mmap.mmap(fd, height * width * 3)
+        except OSError as err:
+            os.close(fd)
+            if err.errno == errno.ENOMEM:
+                raise OutOfMemory from err
+            raise
+        try:
             wire.send(self._link, {"id": number}, fd)
             return memory
         finally:
