@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import binascii
 import json
-import re
 from typing import Any
 
 from ocrfarm_api.spool import Spool
@@ -18,9 +17,20 @@ MAX_OTHER_BYTES = 64 * 1024
 MEMBER = b'"base64"'
 
 _DROPPED = b"\t\r\n"
-_ESCAPE = re.compile(rb"\\(?:(/)|[nrt])")  # JSON's ways of writing letters and line breaks of base64
+_BREAKS = (rb"\n", rb"\r", rb"\t")  # JSON's ways of writing the breaks of base64's lines
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _BAD_BASE64 = "`base64` is not base64 (RFC 4648, section 4 or 5)."
+
+
+def _unescaped(text: bytes) -> bytes:
+    """Without JSON's escapes. A regular expression takes many times as long where there is nothing but escapes. Raises BadOption."""
+    if rb"\\" not in text:  # no two in a row: so each begins an escape, and taking one away makes no new one
+        for escape in _BREAKS:
+            text = text.replace(escape, b"")
+        text = text.replace(rb"\/", b"/")
+    if b"\\" in text:
+        raise BadOption(_BAD_BASE64)
+    return text
 
 
 class Base64Stream:
@@ -127,9 +137,7 @@ class JsonBody:
             if end == len(data) and text.endswith(b"\\"):
                 self._backslash = True  # what it escapes comes with the next piece
                 text = text[:-1]
-            text = _ESCAPE.sub(rb"\1", text)
-            if b"\\" in text:
-                raise BadOption(_BAD_BASE64)
+            text = _unescaped(text)
         self._document.feed(text)
         self._reading_document = end == len(data)
         return end  # the closing quote itself is the other text's again

@@ -12,10 +12,9 @@ from typing import Protocol
 
 from pydantic import ValidationError
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Column, Table
 
-from ocrfarm.cli.show import PATIENCE_S, PIPED_WIDTH
+from ocrfarm.cli.show import PATIENCE_S, PIPED_WIDTH, data
 from ocrfarm_shared.errors import BadOption, FarmUnavailable, NotFound, RequestError
 from ocrfarm_shared.keys import KeyList, KeyView, MadeKey, NewKey, Quota, is_key_id, key_id_of
 from ocrfarm_shared.settings import read_settings
@@ -126,7 +125,7 @@ def show(tenant: str | None, url: str | None, key: str | None) -> None:
     )
     for view in found.keys:
         style = "dim" if view.expired else None
-        row = [view.id, view.tenant, ",".join(view.roles), _until(view), _quota(view), escape(view.name)]
+        row = [view.id, view.tenant, ",".join(view.roles), _until(view), _quota(view), data(view.name)]
         table.add_row(*row, style=style)
     console = Console()
     if not console.is_terminal:

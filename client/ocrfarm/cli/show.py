@@ -43,7 +43,7 @@ def job(job: str, url: str | None, key: str | None) -> None:
     facts = Table.grid(padding=(0, 2))
     facts.add_row("job", view.id)
     facts.add_row("state", _coloured(view))
-    facts.add_row("document", escape(view.filename or ""))
+    facts.add_row("document", data(view.filename or ""))
     facts.add_row("pages", _pages(view))
     facts.add_row("profile", view.profile)
     if view.queue_position is not None:
@@ -54,7 +54,7 @@ def job(job: str, url: str | None, key: str | None) -> None:
     if view.ended_at is not None:
         facts.add_row("ended", f"{clock(view.ended_at)} (after {view.ended_at - view.created_at:.1f} s)")
     if view.error:
-        facts.add_row("why", escape(f"{view.error.message} [{view.error.code}]"), style="red")
+        facts.add_row("why", data(f"{view.error.message} [{view.error.code}]"), style="red")
     Console().print(facts)
 
 
@@ -95,9 +95,9 @@ def jobs(state: str | None, tag: str | None, limit: int, url: str | None, key: s
             _coloured(view),
             _pages(view, short=True),
             clock(view.created_at, short=True),
-            escape(view.filename or ""),
+            data(view.filename or ""),
         ]
-        table.add_row(*row, *([escape(view.tag or "")] if tagged else []))
+        table.add_row(*row, *([data(view.tag or "")] if tagged else []))
     console = Console()
     if not console.is_terminal:
         console.width = PIPED_WIDTH
@@ -116,6 +116,16 @@ def cancel(jobs: list[str], url: str | None, key: str | None) -> int:
                 failed = 1
                 print(f"{job}: {err}", file=sys.stderr)
     return failed
+
+
+def printable(text: str) -> str:
+    """What came from elsewhere is data: a control character in it is no order to the terminal, and turns no text round."""
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def data(text: str) -> str:
+    """For a cell of a table: printable, in one line, and no markup."""
+    return escape(printable(text.replace("\n", "\N{REPLACEMENT CHARACTER}")))
 
 
 def _coloured(view: JobView) -> str:

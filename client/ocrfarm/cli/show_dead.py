@@ -6,10 +6,9 @@ import sys
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Column, Table
 
-from ocrfarm.cli.show import PATIENCE_S, PIPED_WIDTH, clock
+from ocrfarm.cli.show import PATIENCE_S, PIPED_WIDTH, clock, data, printable
 from ocrfarm.client import Client
 from ocrfarm_shared.contracts import Attempt
 from ocrfarm_shared.errors import OcrFarmError
@@ -21,7 +20,7 @@ def listing(url: str | None, key: str | None) -> None:
     whole = (Column(name, no_wrap=True) for name in ("job", "failed", "why", "attempts"))
     table = Table(*whole, Column("document", overflow="fold"), box=None, padding=(0, 1))
     for letter in found:
-        name = escape(letter.filename or "") + ("" if letter.replayable else " (no longer kept)")
+        name = data(letter.filename or "") + ("" if letter.replayable else " (no longer kept)")
         failed = clock(letter.failed_at, short=True)
         table.add_row(letter.id, failed, letter.failure.code, str(len(letter.attempts)), name)
     console = Console()
@@ -57,8 +56,7 @@ def _attempt(attempt: Attempt) -> None:
 
 
 def say(text: str) -> None:
-    """As it is: what a log says is data, and a control character in it is no order to the terminal."""
-    print("".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text))
+    print(printable(text))
 
 
 def replay(jobs: Sequence[str], url: str | None, key: str | None) -> int:

@@ -284,6 +284,21 @@ def test_base64_all_of_escapes_does_not_hold_up_the_others(desk: Desk) -> None:
     assert time.monotonic() - started < 2  # 20 ms; ten seconds where each escape is looked for to the end
 
 
+def test_base64_of_nothing_but_escapes_costs_no_more_than_plain(desk: Desk) -> None:
+    def seconds(letters: bytes) -> float:
+        body = b'{"base64":"' + base64.b64encode(PNG + b"\0") + letters + b'"}'
+        spent = []
+        for _ in range(3):
+            begun = time.process_time()
+            with pytest.raises(TooLarge):  # at the end of what came
+                desk([body[at : at + 65536] for at in range(0, len(body), 65536)], "application/json", limit=1_400_000)
+            spent.append(time.process_time() - begun)
+        return min(spent)
+
+    plain = seconds(b"A" * 2_000_000)
+    assert seconds(rb"\/" * 2_000_000) < 20 * plain  # a regular expression takes far longer
+
+
 @pytest.mark.parametrize("end", [rb"\u0041", rb"\\n", rb"\\/", b"\\\\", rb"\b"])
 def test_escapes_that_are_no_base64(desk: Desk, end: bytes) -> None:
     whole = b'{"base64":"AAAA' + end + b'"}'

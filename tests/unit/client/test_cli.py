@@ -211,6 +211,7 @@ def test_status_result_and_cancel(gateway: Gateway, hand: Hand, letter: Path) ->
 
     with Client(gateway.url) as farm:
         job, other = farm.submit(letter).id, farm.submit(png(secrets.randbits(32)), filename="[red]x.png").id
+        hostile = farm.submit(png(secrets.randbits(32)), filename="\x1b[2J\u202egpj.png", tag="\x1b[31mt").id
         hand.read("read me")
         farm.wait(job, 10)
     assert "1 worker processes" in (told := ocrfarm("status", url=gateway.url).stdout), told
@@ -219,6 +220,10 @@ def test_status_result_and_cancel(gateway: Gateway, hand: Hand, letter: Path) ->
     assert "succeeded" in told
     assert "1/1" in told
     assert "[red]x.png" in ocrfarm("status", other, url=gateway.url).stdout  # a name is data
+    for told in (ocrfarm("status", hostile, url=gateway.url).stdout, ocrfarm("list", url=gateway.url).stdout):
+        assert "\ufffd[2J\ufffdgpj.png" in told  # and no order to the terminal
+        assert not {"\x1b", "\u202e"} & set(told)
+    assert "\ufffd[31mt" in told
     assert "accurate-int8 (default)" in ocrfarm("status", "--profiles", url=gateway.url).stdout
     assert ocrfarm("result", job, url=gateway.url).stdout == "read me"
     assert json.loads(ocrfarm("result", job, "-f", "json", url=gateway.url).stdout)["page_count"] == 1
