@@ -46,7 +46,7 @@ class Address:
         if isinstance(err, httpx.UnsupportedProtocol):
             why = f"{self.url!r} is no address of a farm; OCRFARM_URL and --url take one like http://127.0.0.1:8000."
         elif unsent:
-            why = f"No farm answers at {self.url}; start one with `ocrfarm up`, or name another with OCRFARM_URL."
+            why = f"No farm answers at {self.url}; start one with `ocrfarm up`, or name another with OCRFARM_URL or OCRFARM_PORT."
         else:
             why = f"The connection to {self.url} broke ({type(err).__name__}); see whether the farm is up, and send it again."
         return Broken(why, sent=not unsent)

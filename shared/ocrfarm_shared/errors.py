@@ -147,7 +147,7 @@ class Expired(RequestError):
 
 class Unauthorized(RequestError):
     code, status, title = "unauthorized", 401, "Key needed"
-    default = "Send an API key as `X-API-Key: …` or `Authorization: Bearer …`."
+    default = "Send an API key as `X-API-Key: …` or `Authorization: Bearer …`; the client and the commands take it from OCRFARM_API_KEY."
 
 
 class Forbidden(RequestError):

@@ -145,7 +145,19 @@ def revoke(named: list[str], url: str | None, key: str | None) -> int:
             failed = 1
             said = "there is no such key" if key_id else "no key and no key's id; `ocrfarm keys list` shows the ids"
             print(f"{key_id or repr(text[:8])}: {said}", file=sys.stderr)
+        if not failed and _none_left(keys):
+            print(
+                "No key is left, and this farm goes on asking everybody for one; `ocrfarm keys create --tenant NAME` makes another.",
+                file=sys.stderr,
+            )
     return failed
+
+
+def _none_left(keys: Keeper) -> bool:
+    try:
+        return keys.list(None).total == 0
+    except RequestError:  # the key that was shown is itself among the revoked
+        return False
 
 
 def _gone(revoke: Callable[[str], bool], key_id: str) -> bool:

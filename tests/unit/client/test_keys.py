@@ -31,3 +31,9 @@ def test_what_was_revoked_is_told_apart_from_what_was_not(farm_settings: Setting
         "'nonsense': no key and no key's id; `ocrfarm keys list` shows the ids",
     ]
     assert "No such keys" in ocrfarm(farm_settings, "list").stdout
+
+
+def test_revoking_the_last_key_says_that_the_farm_stays_closed(farm_settings: Settings) -> None:
+    keys = [ocrfarm(farm_settings, "create", "--tenant", "accounting", "--quiet").stdout.strip() for _ in range(2)]
+    assert "No key is left" not in ocrfarm(farm_settings, "revoke", keys[0]).stderr
+    assert "No key is left" in ocrfarm(farm_settings, "revoke", keys[1]).stderr
