@@ -88,7 +88,7 @@ class Greeter:
             return
         except Unauthorized as err:  # a farm with keys; the documents are not read, and all the rest is well
             self.console.print(
-                f"{err} This farm asks for keys: with OCRFARM_API_KEY set, documents are read at the start too.",
+                f"Nothing was read at the start, as this farm asks for keys. {err}",
                 style="yellow",
                 markup=False,
             )
