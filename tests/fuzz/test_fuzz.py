@@ -108,8 +108,11 @@ def test_any_bytes_behind_any_head(decoder: Decoder, head: bytes, cut: int, tail
             call()
 
 
+LATIN_1 = st.text(st.characters(max_codepoint=0xFF), max_size=60)  # as header bytes are decoded
+
+
 @QUICK
-@given(body=st.binary(max_size=600), content_type=st.one_of(st.none(), st.text(st.characters(max_codepoint=0xFF), max_size=60), st.sampled_from(
+@given(body=st.binary(max_size=600), content_type=st.one_of(st.none(), LATIN_1, st.sampled_from(
     ["multipart/form-data; boundary=x", "application/json", "image/png", 'multipart/form-data; boundary="', "multipart/form-data"]
 )))  # fmt: skip
 def test_any_body_of_any_type(tmp_path_factory: pytest.TempPathFactory, body: bytes, content_type: str | None) -> None:
