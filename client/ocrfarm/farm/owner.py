@@ -22,7 +22,9 @@ class Owner:
     """The keys in the ledger. Every method raises redis.exceptions.RedisError where Redis does not answer."""
 
     def __init__(self, settings: Settings, redis_url: str) -> None:
-        self._ledger = Ledger.open(settings.model_copy(update={"redis_url": redis_url, "redis_password": None}))
+        # The address carries its own user and password.
+        own = {"redis_url": redis_url, "redis_user": None, "redis_password": None}
+        self._ledger = Ledger.open(settings.model_copy(update=own))
 
     def create(self, asked: NewKey) -> MadeKey | None:
         return self._ledger(key_calls.create_key(asked))
