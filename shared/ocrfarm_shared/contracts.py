@@ -215,6 +215,7 @@ class JobView(Travelling):
     profile: str = ""
     priority: Priority = Priority.NORMAL
     tag: str | None = None
+    batch: str | None = Field(None, description="The batch that it belongs to.")
     filename: str | None = None
     media_type: str | None = None
     size: int | None = Field(None, description="Bytes.")

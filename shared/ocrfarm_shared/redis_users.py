@@ -24,8 +24,10 @@ SCRIPTS: Mapping[Role, tuple[str, ...]] = {
     "gateway": (
         *("submit", "cancel", "delete", "view", "list", "pages", "farm", "attempts", "admit"),
         *("key_create", "key_find", "key_list", "key_revoke"),
+        *("batch_create", "batch_refuse", "batch_view", "batch_list", "batch_items"),
+        *("batch_close", "batch_stop", "batch_stopping"),
     ),
-    "dispatcher": ("sweep", "reap", "lead"),
+    "dispatcher": ("sweep", "reap", "lead", "batch_tend"),
     "worker": ("claim", "heartbeat", "farewell", "finish", "plan", "fail"),
     "flower": (),
 }
@@ -73,9 +75,10 @@ _UNITS = (
 _ENDS = (
     *("{ns}:job:*", "{ns}:active", "{ns}:active:*", "{ns}:deadlines", "{ns}:expiry", "{ns}:idem:*", "{ns}:outbox"),
     *("{ns}:flight:*", "{ns}:cache:*", "{ns}:dead:*", "{ns}:results:*", "{ns}:ends:*"),
+    *("{ns}:batch:*", "{ns}:batches_open", "{ns}:batches_live", "{ns}:idembatch:*"),
 )
 _UPLOADS = ("{ns}:blob:*", "{ns}:blob_gc", "{ns}:pins", "{ns}:reaping:*")
-_LISTS = ("{ns}:jobs:*", "{ns}:tag:*")
+_LISTS = ("{ns}:jobs:*", "{ns}:tag:*", "{ns}:batches:*", "{ns}:batches_stopping")
 _GAUGES = ("{ns}:process:*", "{ns}:rate:*")
 _API_KEYS = ("{ns}:key:*", "{ns}:keys", "{ns}:keys_on")  # hashed; the gateway's alone
 _QUOTAS = ("{ns}:quota:*", "{ns}:refused:*")

@@ -90,6 +90,22 @@ class Settings(BaseModel):
         100_000, ge=0, description="Jobs kept with their results, those under way included; 429 beyond."
     )
 
+    # batches
+    max_batch_items: int = Field(100_000, ge=1, le=1_000_000, description="Documents of one batch.")
+    max_batch_upload_mb: float = Field(
+        2000,
+        gt=0,
+        description="One request's files together, or one zip; each document in it still obeys max_upload_mb.",
+    )
+    max_zip_ratio: float = Field(
+        100,
+        ge=2,
+        description="Bytes that a zip may unpack to, by its own size; what is beyond is refused as a zip bomb.",
+    )
+    batch_open_s: float = Field(
+        3600, gt=0, description="A batch that nobody closes is closed that long after its last file."
+    )
+
     # reading
     dpi: int = Field(200, ge=72, le=400)
     model_folder: Path | None = Field(None, description="Where built models are kept; default: state/models.")

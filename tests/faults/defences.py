@@ -83,7 +83,7 @@ DEFENCES = [
         6,
         "the ledger counts attempts and stops at the limit",
         "tests/faults/test_bad_pages.py::test_a_page_that_kills_its_process",
-        ((f"{LUA}/prelude.lua", "retryable and tonumber(u.attempt) < max_attempts", "retryable"),),
+        ((f"{LUA}/ending.lua", "retryable and tonumber(u.attempt) < max_attempts", "retryable"),),
     ),
     Defence(
         7,
@@ -136,7 +136,7 @@ DEFENCES = [
         12,
         "the fencing token: a write is taken from the lease's holder alone",
         "tests/faults/test_kills.py::test_a_worker_that_wakes_too_late_writes_nothing",
-        ((f"{LUA}/prelude.lua", "if u and u.state == 'running' and u.token == text(token) then return u end", "if u then return u end"),),
+        ((f"{LUA}/ending.lua", "if u and u.state == 'running' and u.token == text(token) then return u end", "if u then return u end"),),
     ),
     Defence(
         13,
@@ -191,7 +191,7 @@ DEFENCES = [
         18,
         "the last job to leave a run ends it, its waiting pages with it",
         "tests/faults/test_bad_pages.py::test_cancelled_in_mid_document",
-        ((f"{LUA}/prelude.lua", "    end_run(job.run, run, 'cancelled', nil, false)\n", ""),),
+        ((f"{LUA}/ending.lua", "    end_run(job.run, run, 'cancelled', nil, false)\n", ""),),
     ),
     Defence(
         18,

@@ -16,6 +16,7 @@ from typing import Any, Generic, Literal, TypeVar
 from ocrfarm_shared.contracts import SCHEMA_VERSION, CacheMode, JobState, Page, Submission
 from ocrfarm_shared.errors import DeadlineExceeded, OcrFarmError, WorkerLost
 from ocrfarm_shared.ledger.limits import Admission, Limits, Refusal
+from ocrfarm_shared.ledger.place import Place
 from ocrfarm_shared.ledger.records import ClaimedUnit, DeadJob, FarmState, JobRecord
 from ocrfarm_shared.settings import Settings
 
@@ -54,16 +55,22 @@ class Upload:
     plan: bool  # PDF, TIFF: pages are counted by a worker first
 
 
+Outcome = Literal[
+    "new", "joined", "hit", "same", "full", "quota", "conflict", "revoked", "store", "wait", "no_batch", "closed", "batch_full", "item"
+]  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Submitted:
     """What became of a submission: a job (`record`: as it stands), or none.
 
     `full`: the farm takes no more now, `quota`: of this tenant (`refusal` says which limit); `conflict`: idempotency key with other
     content; `revoked`: the API key is gone by now. Where the upload was not said to be stored: `store`: store it, nobody unlinks it for
-    the next minutes, and ask again; `wait`: it is being unlinked, ask again in a moment.
+    the next minutes, and ask again; `wait`: it is being unlinked, ask again in a moment. Into a batch: `no_batch`: there is none such;
+    `closed`: it takes no more, `batch_full`: not so many; `item`: it has this item (number `job_id`), as a file that became no job.
     """
 
-    outcome: Literal["new", "joined", "hit", "same", "full", "quota", "conflict", "revoked", "store", "wait"]
+    outcome: Outcome
     job_id: str
     record: JobRecord | None
     refusal: Refusal | None = None
@@ -94,11 +101,13 @@ def submit(
     reader: str = "",
     stored: bool = True,
     found: bool = False,
+    place: Place | None = None,
 ) -> Call[Submitted]:
     """Make a job of an upload: from the cache, by joining a run in flight, or with a new run.
 
     `limits`: of the tenant and the farm, by default what the settings say. `upload_bytes`: what came in for it, by default its size.
     `reader`: what the cache key says of models and pipeline (fingerprint.reader_print); a worker that reads with others caches nothing.
+    `place`: the batch that it goes into.
     `stored`: it was just stored. Else a job is made only where the upload need not be: `found` in the store and held by another job.
     """
     cached = submission.cache is not CacheMode.OFF
@@ -137,6 +146,7 @@ def submit(
         "stored": stored,
         "found": found,
         "pin_seconds": PIN_SECONDS,
+        "batch": place.arguments() if place else None,
     }
     return Call("submit", Submitted.of, arguments)
 

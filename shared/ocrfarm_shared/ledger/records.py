@@ -57,6 +57,7 @@ class JobRecord:
             profile=job["profile"],
             priority=Priority(job["priority"]),
             tag=job["tag"] or None,
+            batch=job.get("batch") or None,
             filename=job["filename"] or None,
             media_type=job["media_type"],
             size=int(job["size"]),

@@ -88,7 +88,7 @@ def wrap_scripts(scripts: ModuleType) -> None:
     def patched_script(name: str) -> Any:
         made = script(name)
         source = made.source
-        for part in ("prelude", "forget", "row", name):
+        for part in (*scripts.SHARED, name):
             text = (ROOT / folder / f"{part}.lua").read_text("utf8")
             source = source.replace(text, patched(f"{folder}/{part}.lua", text))
         sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()

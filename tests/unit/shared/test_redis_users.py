@@ -18,6 +18,7 @@ from tests.unit.shared.test_ledger_machine import Farm
 
 from ocrfarm_shared.contracts import OcrOptions, Submission
 from ocrfarm_shared.ledger import Ledger, calls
+from ocrfarm_shared.ledger.scripts import SHARED
 from ocrfarm_shared.queue import queue_name
 from ocrfarm_shared.redis_users import ADMIN, RIGHTS, ROLES, SCRIPTS, Role, acl_file, new_passwords
 from ocrfarm_shared.settings import read_settings
@@ -36,7 +37,7 @@ def users(make_redis: Callable[..., RedisServer]) -> Users:
 
 
 def test_every_script_is_somebodys() -> None:
-    parts = {"prelude", "forget", "row", "quota"}
+    parts = set(SHARED)
     named = {name for scripts in SCRIPTS.values() for name in scripts}
     assert named == {path.stem for path in SCRIPT_FOLDER.glob("*.lua")} - parts
 
@@ -49,8 +50,8 @@ def test_a_role_has_the_commands_of_its_scripts_and_no_others(users: Users, role
     # redis-py answers names in lower case; in Lua commands stand in capitals.
     called = {
         word.lower()
-        # quota.lua stands in every script, and is called where jobs are taken.
-        for name in ("prelude", "forget", "row", *SCRIPTS[role], *(("quota",) if role == "gateway" else ()))
+        # quota.lua and items.lua stand in every script, and are called where jobs are taken.
+        for name in ({*SHARED, *SCRIPTS[role]} - (set() if role == "gateway" else {"quota", "items"}))
         for word in re.findall(r"'([A-Z]+)'", (SCRIPT_FOLDER / f"{name}.lua").read_text("utf8"))
         if word.lower() in known and word not in ("LIMIT", "WITHSCORES")
     } | {"time"}
@@ -63,8 +64,8 @@ def test_a_role_has_the_commands_of_its_scripts_and_no_others(users: Users, role
 @pytest.mark.parametrize("role", ["gateway", "dispatcher", "worker"])
 def test_a_role_has_the_keys_that_its_scripts_name(role: Role) -> None:
     """What no run of them may meet by chance, such as a record that expires a second time."""
-    shared = ["prelude", "row"] + ([] if role == "worker" else ["forget"]) + (["quota"] if role == "gateway" else [])
-    for name in (*shared, *SCRIPTS[role]):
+    elsewhere = {"gateway": set(), "dispatcher": {"quota", "items"}, "worker": {"quota", "items", "forget"}}[role]
+    for name in {*SHARED, *SCRIPTS[role]} - elsewhere:
         for word in re.findall(r"key\('([a-z_-]+)'", (SCRIPT_FOLDER / f"{name}.lua").read_text("utf8")):
             if word == "events":  # the channel
                 continue

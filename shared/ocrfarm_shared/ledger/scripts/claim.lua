@@ -29,6 +29,7 @@ call('ZADD', key('leases', run.profile), stamp(NOW + A.lease_s), unit)
 local rk = key('run', u.run)
 if run.state == 'queued' then
   call('HSET', rk, 'state', 'running', 'started', stamp(NOW))
+  items_began(u.run)
   event({run = u.run, state = 'running'})
 end
 if attempt > tonumber(run.attempt) then call('HSET', rk, 'attempt', attempt) end

@@ -31,3 +31,56 @@ local function forget_result(id, job)
   if call('EXISTS', refs) == 0 then call('ZADD', key('blob_gc'), stamp(NOW), job.blob) end
   call('ZREM', key('dead', job.tenant), id)
 end
+
+-- Everything of a job goes; one under way is cancelled first.
+local function delete_job(id, job)
+  if job.state == '' then
+    end_job(id, job, 'cancelled', nil)
+    leave(id, job)
+  end
+  if job.gone ~= '1' then forget_result(id, job) end
+  if given(job.idempotency) then
+    local known = key('idem', job.tenant, job.idempotency)
+    if call('HGET', known, 'job') == id then call('DEL', known) end  -- it may name a later job by now
+  end
+  forget_record(id, job)
+end
+
+-- So many jobs of a batch that was stopped; how many are left.
+local function stop_some(id, limit)
+  local b = get(key('batch', id))
+  if not b or b.stop == '' then call('ZREM', key('batches_stopping'), id) return 0 end
+  local left
+  if b.stop == 'cancel' then
+    local waiting = batch_part(id, 'w')
+    for _, job_id in ipairs(call('SRANDMEMBER', waiting, limit)) do
+      local job = get(key('job', job_id))
+      if not mend_item(id, job_id) then
+        end_job(job_id, job, 'cancelled', nil)
+        leave(job_id, job)
+      end
+    end
+    left = call('EXISTS', waiting) == 1 and tonumber(call('HGET', key('batch', id), 'pending')) or 0
+  else
+    local items = batch_part(id, 'i')
+    for _, job_id in ipairs(call('LRANGE', items, -limit, -1)) do
+      local job = job_id ~= '' and get(key('job', job_id))
+      if job then delete_job(job_id, job) end
+    end
+    call('LTRIM', items, 0, -limit - 1)
+    left = call('EXISTS', items) == 1 and limit or 0
+  end
+  if left > 0 then call('ZADD', key('batches_stopping'), stamp(NOW), id) return left end
+  call('ZREM', key('batches_stopping'), id)
+  if b.stop == 'delete' then
+    for _, part in ipairs({'i', 'w', 'e', 'x', 'r', 'k'}) do call('DEL', batch_part(id, part)) end
+    call('DEL', key('batch', id))
+    call('ZREM', key('batches', b.tenant), id)
+    call('ZREM', key('batches_open'), id)
+    call('ZREM', key('batches_live'), id)
+    if given(b.idempotency) and call('HGET', key('idembatch', b.tenant, b.idempotency), 'batch') == id then
+      call('DEL', key('idembatch', b.tenant, b.idempotency))
+    end
+  end
+  return 0
+end

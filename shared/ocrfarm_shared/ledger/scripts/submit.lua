@@ -11,6 +11,19 @@ if given(A.key) then
   if not expires or (expires ~= '' and tonumber(expires) <= NOW) then return reply({outcome = 'revoked'}) end
 end
 
+-- Into a batch: it must take items, and its sender may have brought this one before.
+local batch = given(A.batch) and A.batch
+local b = batch and get(key('batch', batch.id))
+if batch then
+  local refusal, known = item_refused(b, j.tenant, batch)
+  if refusal then return reply({outcome = refusal}) end
+  if known then
+    local job = known.job and get(key('job', known.job))
+    if job then return reply({outcome = 'same', id = known.job, row = row_of(job, true)}) end
+    return reply({outcome = 'item', id = text(known.number)})  -- a file that became no job, or a job that is gone by now
+  end
+end
+
 if given(A.idempotency_key) then
   local k = key('idem', j.tenant, A.idempotency_key)
   local known = call('HMGET', k, 'job', 'print')
@@ -85,6 +98,16 @@ call('HSET', jk, 'id', j.id, 'tenant', j.tenant, 'run', run_id, 'state', '', 'ca
   'profile', A.profile, 'submission', A.submission, 'webhook', text(j.webhook), 'idempotency', text(A.idempotency_key),
   'result_ttl', A.result_ttl, 'record_ttl', A.record_ttl)
 call('SADD', key('run', run_id, 'f'), j.id)
+if batch then
+  local number = add_item(batch.id, b, j.id)
+  call('HSET', jk, 'batch', batch.id, 'item', number, 'item_key', text(batch.item_key))
+  call('SADD', key('batch', batch.id, 'w'), j.id)
+  call('HINCRBY', key('batch', batch.id), 'pending', 1)
+  if outcome == 'joined' and given(call('HGET', key('run', run_id), 'started') or nil) then
+    call('HINCRBY', key('batch', batch.id), 'running', 1)
+  end
+  remember_item(batch, number)
+end
 for _, index in ipairs({key('jobs', j.tenant), given(j.tag) and key('tag', j.tenant, j.tag) or nil}) do
   -- Entries older than any record can be go here, so that an index never outgrows its records.
   call('ZADD', index, stamp(NOW), j.id)
