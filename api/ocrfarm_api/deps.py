@@ -14,6 +14,7 @@ from redis.backoff import NoBackoff
 from ocrfarm_api.admission import Headroom, LetIn
 from ocrfarm_api.events import Events
 from ocrfarm_api.metrics import Metrics
+from ocrfarm_api.open_streams import OpenStreams
 from ocrfarm_shared.blobs import BlobStore
 from ocrfarm_shared.ledger import AsyncLedger
 from ocrfarm_shared.ledger.client import CONNECTION
@@ -32,6 +33,7 @@ class Farm:
     ledger: AsyncLedger
     blobs: BlobStore
     events: Events
+    streams: OpenStreams
     metrics: Metrics = field(default_factory=Metrics)
     headroom: Headroom = field(default_factory=Headroom)
     let_in: LetIn = field(default_factory=LetIn)
@@ -45,7 +47,7 @@ class Farm:
         ledger = AsyncLedger(_connection(settings), settings.namespace)
         blobs = BlobStore(settings.blob_folder)
         blobs.prepare()
-        return cls(settings, ledger, blobs, Events(ledger))
+        return cls(settings, ledger, blobs, Events(ledger), OpenStreams(settings.max_streams))
 
     async def close(self) -> None:
         await self.events.stop()

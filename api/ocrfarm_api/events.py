@@ -1,4 +1,4 @@
-"""The ledger's hints over Redis pub/sub: one subscription for the whole process, handed to whoever waits for a job here.
+"""The ledger's hints over Redis pub/sub: one subscription for the whole process, handed to whoever waits for something here.
 
 A hint may be lost (Redis restarts, a connection breaks), so a waiter looks at the ledger every NET_S seconds anyway.
 """
@@ -24,12 +24,30 @@ SILENCE_S = 5.0  # then the connection is asked whether it lives; no answer in a
 LONGEST_PAUSE_S = 2.0
 
 
+class Ear(asyncio.Event):
+    """Set when something was said about one of the names that its holder watches; `heard`: which of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: set[str] = set()
+
+    def take(self) -> frozenset[str]:
+        """What was heard since the last call."""
+        heard = frozenset(self.heard)
+        self.heard.clear()
+        self.clear()
+        return heard
+
+
 class Events:
-    """`watch(job_id)` gives an event that is set when that job may have ended. `stopping`: this gateway takes its leave."""
+    """`watch(name, ...)` gives an ear for jobs, runs or batches, by their ids. `stopping`: this gateway takes its leave.
+
+    A job's own name is said when it has ended; its run's when the run begins, when its pages are counted, at each page, and at its end.
+    """
 
     def __init__(self, ledger: AsyncLedger) -> None:
         self._ledger = ledger
-        self._watchers: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+        self._watchers: defaultdict[str, set[Ear]] = defaultdict(set)
         self._task: asyncio.Task[None] | None = None
         self.stopping = False
         self.connected = False
@@ -49,21 +67,32 @@ class Events:
         self.stopping = True
         self._wake_all()
 
+    @property
+    def watched(self) -> int:
+        """Names that somebody waits for."""
+        return len(self._watchers)
+
     @contextmanager
-    def watch(self, job_id: str) -> Iterator[asyncio.Event]:
-        event = asyncio.Event()
-        self._watchers[job_id].add(event)
+    def watch(self, *names: str) -> Iterator[Ear]:
+        ear = Ear()
+        for name in names:
+            self._watchers[name].add(ear)
         try:
-            yield event
+            yield ear
         finally:
-            self._watchers[job_id].discard(event)
-            if not self._watchers[job_id]:
-                del self._watchers[job_id]
+            for name in names:
+                self._watchers[name].discard(ear)
+                if not self._watchers[name]:
+                    del self._watchers[name]
 
     def _wake_all(self) -> None:
-        for events in self._watchers.values():
-            for event in events:
-                event.set()
+        for name in self._watchers:
+            self._say(name)
+
+    def _say(self, name: str) -> None:
+        for ear in self._watchers.get(name, ()):
+            ear.heard.add(name)
+            ear.set()
 
     async def _listen_for_ever(self) -> None:
         pause = 0.1
@@ -96,5 +125,7 @@ class Events:
 
     def _hear(self, data: bytes) -> None:
         hint = json.loads(data)
-        for event in self._watchers.get(hint.get("job"), ()):  # the ledger names a job when it has ended
-            event.set()
+        told = [name for kind in ("job", "batch") if (name := hint.get(kind))]
+        # A run that ends says so for each of its jobs, a thousand perhaps, and then once for itself.
+        for name in told or [hint.get("run", "")]:
+            self._say(name)

@@ -79,6 +79,11 @@ class Settings(BaseModel):
         ge=0,
         description="503 where the first page of the lane that a document would join has waited longer; 0: never.",
     )
+    max_streams: int = Field(
+        256,
+        ge=1,
+        description="Event streams that one gateway holds open; 503 beyond, and 429 for one key's half of them.",
+    )
     min_free_disk_mb: float = Field(500, ge=0, description="Left on the disk of the uploads; with less, 503.")
     # of a tenant, where its key says nothing else; 0: no limit
     tenant_jobs_per_minute: int = Field(0, ge=0)

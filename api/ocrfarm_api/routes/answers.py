@@ -32,10 +32,15 @@ IdempotencyKey = Annotated[
 ]
 
 
-async def _job_id(job_id: Annotated[str, PathParameter(description="As the submission answered it.")]) -> str:
-    if not _JOB_ID.match(job_id):
+def known_id(job_id: str) -> str:
+    """The id itself. Raises NotFound for what is no id at all."""
+    if not _JOB_ID.fullmatch(job_id):
         raise NotFound(f"There is no job {job_id[:64]!r} here.")
     return job_id
+
+
+async def _job_id(job_id: Annotated[str, PathParameter(description="As the submission answered it.")]) -> str:
+    return known_id(job_id)
 
 
 JobId = Annotated[str, Depends(_job_id)]
@@ -47,6 +52,7 @@ def links(job_id: str) -> dict[str, str]:
         "self": here,
         "result": f"{here}/result",
         "pages": f"{here}/pages",
+        "events": f"{here}/events",
         "cancel": f"{here}/cancel",
         "retry": f"{here}/retry",
     }

@@ -203,6 +203,11 @@ def pages(run_id: str, *, after: int = 0, limit: int = 100_000) -> Call[list[Pag
     return Call("pages", lambda a: [unpack_page(b) for b in a[1::2]], {"run": run_id, "after": after, "limit": limit})
 
 
+def done_pages(run_ids: Sequence[str]) -> Call[list[list[int]]]:
+    """The numbers of the finished pages of each of these runs, in no order."""
+    return Call("done", lambda a: [[int(n) for n in numbers] for numbers in a], {"runs": list(run_ids)})
+
+
 def farm(tenant: str) -> Call[FarmState]:
     return Call("farm", FarmState.of, {"tenant": tenant})
 

@@ -35,6 +35,8 @@ ROLES = {
     ("POST", "/v1/jobs/{job_id}/cancel"): {"submit"},
     ("GET", "/v1/jobs/{job_id}/result"): {"read"},
     ("GET", "/v1/jobs/{job_id}/pages"): {"read"},
+    ("GET", "/v1/jobs/{job_id}/events"): {"read"},
+    ("GET", "/v1/events"): {"read"},
     ("GET", "/v1/profiles"): {"submit", "read", "admin", "node"},
     ("GET", "/v1/farm"): {"read", "admin"},
     ("GET", "/v1/dead-letters"): {"read"},
@@ -56,6 +58,10 @@ def described() -> list[tuple[str, str]]:
     """(method, path) of everything that /openapi.json names."""
     paths = an_app().openapi()["paths"]
     return sorted((method.upper(), path) for path, methods in paths.items() for method in methods)
+
+
+def about_a_job(path: str) -> bool:
+    return "{job_id}" in path or path == "/v1/events"
 
 
 ROUTES = described()
@@ -105,6 +111,8 @@ def send(client: httpx.Client, method: str, path: str, job_id: str, key_id: str 
     assert "{" not in where, f"say here what {path} is about"
     if (method, path) == ("POST", "/v1/jobs"):
         return client.post(where, files={"file": png()})
+    if path == "/v1/events":
+        return client.get(where, params={"jobs": job_id})
     if (method, path) == ("POST", "/v1/keys"):
         return client.post(where, json={"tenant": "c"})
     return client.request(method, where)
@@ -151,7 +159,7 @@ def test_a_role_too_small_403(door: Door, method: str, path: str) -> None:
             job = door.job_of_a()
 
 
-@pytest.mark.parametrize(("method", "path"), [route for route in LOCKED if "{job_id}" in route[1]])
+@pytest.mark.parametrize(("method", "path"), [route for route in LOCKED if about_a_job(route[1])])
 def test_another_tenants_job_is_404_as_one_that_never_was(door: Door, method: str, path: str) -> None:
     job = door.job_of_a()
     before = door.a.get(f"/v1/jobs/{job}").json()
@@ -164,7 +172,9 @@ def test_another_tenants_job_is_404_as_one_that_never_was(door: Door, method: st
     assert send(door.a, method, path, job).status_code != 404
 
 
-@pytest.mark.parametrize(("method", "path"), [route for route in LOCKED if "{" not in route[1]])
+@pytest.mark.parametrize(
+    ("method", "path"), [route for route in LOCKED if "{" not in route[1] and not about_a_job(route[1])]
+)
 def test_lists_name_nothing_of_another_tenant(door: Door, method: str, path: str) -> None:
     job = door.job_of_a()
     for client in (door.b, door.client(tenant="b", roles=tuple(Role))):
