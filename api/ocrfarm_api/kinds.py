@@ -19,20 +19,32 @@ class Kind:
     many: bool = False
 
 
+PNG = Kind("image/png")
+JPEG = Kind("image/jpeg")
+WEBP = Kind("image/webp")
+GIF = Kind("image/gif")
+TIFF = Kind("image/tiff", many=True)
+BMP = Kind("image/bmp")
+PDF = Kind("application/pdf", many=True)
+KINDS = (PNG, JPEG, WEBP, GIF, TIFF, BMP, PDF)
+MANY = frozenset(kind.media_type for kind in KINDS if kind.many)
+"""The media types of documents that may hold several pages."""
+
+
 def kind_of(head: bytes) -> Kind:
     """The kind of a file that begins with these bytes (the first HEAD_BYTES of it). Raises UnsupportedType."""
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return Kind("image/png")
+        return PNG
     if head.startswith(b"\xff\xd8\xff"):
-        return Kind("image/jpeg")
+        return JPEG
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return Kind("image/webp")
+        return WEBP
     if head.startswith((b"GIF87a", b"GIF89a")):
-        return Kind("image/gif")
+        return GIF
     if head.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):  # the last two: BigTIFF
-        return Kind("image/tiff", many=True)
+        return TIFF
     if head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in _BMP_HEADERS:
-        return Kind("image/bmp")
+        return BMP
     if b"%PDF-" in head[:HEAD_BYTES]:
-        return Kind("application/pdf", many=True)
+        return PDF
     raise UnsupportedType

@@ -16,6 +16,7 @@ from ocrfarm_api.admission import admit, limits_of, refused
 from ocrfarm_api.callers import Caller
 from ocrfarm_api.deps import Farm
 from ocrfarm_api.intake import Received
+from ocrfarm_api.kinds import MANY
 from ocrfarm_api.options import check_single_page
 from ocrfarm_api.waiting import find
 from ocrfarm_shared.blobs import BlobStore
@@ -69,7 +70,7 @@ async def again(farm: Farm, caller: Caller, job_id: str, idempotency_key: str | 
     cache = CacheMode.OFF if record.submission.cache is CacheMode.OFF else CacheMode.REFRESH
     submission = record.submission.model_copy(update={"cache": cache})
     media_type = record.view.media_type or ""
-    upload = Upload(record.blob, media_type, record.view.size or 0, media_type in ("application/pdf", "image/tiff"))
+    upload = Upload(record.blob, media_type, record.view.size or 0, media_type in MANY)
 
     async def store() -> None:
         raise Expired("The document of this job is no longer kept; submit it again.")

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from ocrfarm_models.ctc import LineText
 from ocrfarm_models.recognizer import Recognizer
 
+UNREAD = LineText("", 0.0, (), "", 0.0)
+"""What stands for a line that no first reader was asked about."""
+
 # So many lines of a page are asked first; where a reader is certain of none, the page is not in its script.
 _PROBES = 8
 
@@ -27,9 +30,9 @@ def read_first(crops: Sequence[NDArray[np.uint8]], readers: Sequence[FirstReader
     """What the first readers say of each crop, in the order given; ask `settled` whether that is the last word.
 
     A line goes from reader to reader until one is certain. A reader that is certain of none of the page's first lines is
-    not asked for the rest. A line that no reader was asked about is empty, with certainty 0.
+    not asked for the rest. A line that no reader was asked about is UNREAD.
     """
-    said = [LineText("", 0.0, (), "", 0.0)] * len(crops)
+    said = [UNREAD] * len(crops)
     left = list(range(len(crops)))
     for reader in readers:
         probes = left[:: max(1, len(left) // _PROBES)][:_PROBES]

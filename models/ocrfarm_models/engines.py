@@ -59,8 +59,3 @@ class Engines:
             self.fallback.close()
         for reader in self.first:
             reader.recognizer.close()
-
-
-def load(profile: Profile, *, threads: int = 1) -> Engines:
-    """`Engines.load`."""
-    return Engines.load(profile, threads=threads)

@@ -25,7 +25,7 @@ TABLE = Path(__file__).with_name("DEFENCES.md")
 RESULTS = Path(__file__).with_name("defences.json")
 LUA = "shared/ocrfarm_shared/ledger/scripts"
 # Documents are opened in a process that takes nothing from its environment; what is patched there must be let in first.
-DECODER = "worker/ocrfarm_worker/decoding/parent.py"
+DECODER = "worker/ocrfarm_worker/decoding/process.py"
 LET_IN = (
     (DECODER, '[sys.executable, "-I", "-m",', '[sys.executable, "-m",'),
     (DECODER, 'env={"OMP_NUM_THREADS"', 'env={**__import__("os").environ, "OMP_NUM_THREADS"'),

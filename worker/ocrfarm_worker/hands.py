@@ -44,7 +44,6 @@ class Hands:
         self.ledger = Ledger.open(settings)
         self.node = platform.node() or "node"
         self.process = f"{self.node}:{os.getpid()}:{time.time_ns() // 1_000_000}"
-        self.cancelled = False
         self.decoder = Decoder(Caps.of(settings))
         self.page_log = PageLog()
         self._holding: Holding | None = None
@@ -59,7 +58,6 @@ class Hands:
         return self._engines[profile]
 
     def hold(self, unit: str, token: int) -> None:
-        self.cancelled = False
         self.page_log.begin(unit)
         self._holding = Holding(unit, token, time.monotonic() + self.settings.hard_time_limit_s)
 
@@ -101,7 +99,7 @@ class Hands:
         held = self._holding
         if held and time.monotonic() > held.until:
             held = None
-        pulse = self.ledger(
+        self.ledger(
             calls.heartbeat(
                 self.process,
                 self._about(held),
@@ -111,8 +109,6 @@ class Hands:
                 log=self.page_log.unsent(held.unit) if held else None,
             )
         )
-        if held and self._holding is held and pulse.state in ("stale", "cancelled"):
-            self.cancelled = True
 
     def _about(self, held: Holding | None) -> dict[str, Any]:
         return {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ocrfarm_models.cascade import read_first, settled
+from ocrfarm_models.cascade import UNREAD, read_first, settled
 from ocrfarm_models.ctc import LineText
 from ocrfarm_models.engines import Engines
 from ocrfarm_shared.contracts import Line, Word
@@ -21,8 +21,6 @@ _STUB = 3.0
 # A line read with less is read again by the profile's fallback, whose answer counts. In 8 bits, 19 of 20 words that full
 # precision reads right and 8 bits do not are below this, and one line in twenty of documents.
 _UNSURE = 0.95
-# What no first reader was asked about.
-_UNREAD = LineText("", 0.0, (), "")
 
 
 @dataclass(frozen=True)
@@ -47,9 +45,11 @@ def read(crops: Sequence[Crop], engines: Engines, *, orientation: bool) -> list[
 def _first(crops: Sequence[Crop], engines: Engines) -> list[LineText]:
     """By the profile's first readers, lines that run as the page does; the others, signs that stand one above the other among
     them, are left to the recogniser."""
+    said = [UNREAD] * len(crops)
+    if not engines.first:
+        return said
     down = sideways(crops)
-    said = [_UNREAD] * len(crops)
-    along = [i for i, crop in enumerate(crops) if crop.tall == down] if engines.first else []
+    along = [i for i, crop in enumerate(crops) if crop.tall == down]
     for i, text in zip(along, read_first([crops[i].image for i in along], engines.first), strict=True):
         said[i] = text
     return said
@@ -78,7 +78,7 @@ def read_whole(crop: Crop, engines: Engines, *, orientation: bool) -> Reading:
 
     The classifier is not asked: it misses one in four that stand on their head. A profile without one reads upright lines alone.
     """
-    (first,) = read_first([crop.image], engines.first) if engines.first else [_UNREAD]
+    (first,) = read_first([crop.image], engines.first) if engines.first else [UNREAD]
     if settled(first, engines.first):
         return Reading(crop, first)
     (reading,) = _read([crop], engines, orientation=False)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ocrfarm_models.build import build
 from ocrfarm_models.classifier import DirectionClassifier
-from ocrfarm_models.engines import Engines, load
+from ocrfarm_models.engines import Engines
 from ocrfarm_models.registry import resolve
 from ocrfarm_models.sessions import Session
 from ocrfarm_shared.errors import ModelUnavailable
@@ -36,7 +36,7 @@ def test_lines_on_their_head_are_told_from_upright_ones(draw_line: DrawLine) -> 
 def test_a_profiles_engines_read_a_page(draw_line: DrawLine) -> None:
     profile = get_profile("accurate")
     build(profile.models)
-    engines: Engines = load(profile)
+    engines = Engines.load(profile)
     line = draw_line("Opening hours 9 to 5", 36)
     page = np.full((300, 600, 3), 255, np.uint8)
     page[100 : 100 + line.shape[0], 50 : 50 + line.shape[1]] = line

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import logging
@@ -32,12 +33,14 @@ from ocrfarm_shared.errors import (
     Internal,
     NoSuchPage,
     OcrFarmError,
+    OutOfMemory,
+    Timeout,
     TooManyPages,
     TooManyPixels,
     Unreadable,
     WorkerLost,
 )
-from ocrfarm_worker.decoding import parent, wire
+from ocrfarm_worker.decoding import process, wire
 from ocrfarm_worker.decoding.parent import Caps, Decoder
 from ocrfarm_worker.document import Limits
 from ocrfarm_worker.load import load_page, plan
@@ -169,7 +172,7 @@ def test_its_limits(decoder: Decoder) -> None:
 
 
 def test_what_holds_it_in_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, parent.log.name), Decoder() as decoder:
+    with caplog.at_level(logging.INFO, process.log.name), Decoder() as decoder:
         held = decoder.locks
     (record,) = [r for r in caplog.records if "held in by" in r.getMessage()]
     assert ", ".join(held) in record.getMessage()
@@ -368,7 +371,7 @@ def test_it_ends_with_its_parent() -> None:
 
 
 def test_a_child_that_cannot_start_is_our_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parent.sys, "executable", "/bin/false")
+    monkeypatch.setattr(process.sys, "executable", "/bin/false")
     with Decoder() as decoder, pytest.raises(Internal):
         decoder.page(encoded(picture(), "PNG"), None, 1, 72, LIMITS)
 
@@ -409,13 +412,13 @@ def test_its_tracebacks_are_no_sentence(decoder: Decoder, monkeypatch: pytest.Mo
     monkeypatch.setattr(child, "_link", ours)
     theirs.send(b'{"id": 1, "error": "internal", "message": "Traceback: in /secret/place"}')
     kept = PageLog()
-    parent.log.addHandler(kept)
+    process.log.addHandler(kept)
     kept.begin("u")
     try:
         with pytest.raises(Internal):
             decoder.page(encoded(picture(), "PNG"), None, 1, 72, LIMITS)
     finally:
-        parent.log.removeHandler(kept)
+        process.log.removeHandler(kept)
     (line,) = map(json.loads, kept.lines())
     assert line.pop("traceback") == "Traceback: in /secret/place"
     assert "secret" not in json.dumps(line)
@@ -440,6 +443,25 @@ def test_memory_that_is_lent_cannot_be_cut_short(decoder: Decoder, monkeypatch: 
         with pytest.raises(PermissionError):
             os.ftruncate(fd, size)
     os.close(fd)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "becomes"),
+    [(TimeoutError("the soft time limit"), Timeout), (KeyError("ours"), KeyError), (OSError(errno.ENOMEM, "full"), OutOfMemory)],
+)  # fmt: skip
+def test_memory_that_cannot_be_lent_leaves_no_descriptor(
+    decoder: Decoder, monkeypatch: pytest.MonkeyPatch, trouble: Exception, becomes: type[Exception]
+) -> None:
+    def refuse(*_: object) -> None:
+        raise trouble
+
+    good(decoder)
+    decoder.close()
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    monkeypatch.setattr(process.mmap, "mmap", refuse)
+    with pytest.raises(becomes):
+        good(decoder)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_garbled_packets_leave_no_descriptors() -> None:

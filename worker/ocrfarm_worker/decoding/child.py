@@ -1,4 +1,4 @@
-"""The process that decodes: `python -I -m ocrfarm_worker.decoding.child LINK PARENT MEMORY_MB CPU_S`, started by parent.py alone.
+"""The process that decodes: `python -I -m ocrfarm_worker.decoding.child LINK PARENT MEMORY_MB CPU_S`, started by process.py alone.
 
 It imports the decoders, locks itself in, says so, and then serves one document after another until its link closes. Nothing may be
 imported after the locks: no file can be opened any more.

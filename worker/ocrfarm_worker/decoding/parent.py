@@ -7,66 +7,20 @@ what the former document did.
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import fcntl
 import logging
-import mmap
 import os
-import resource
-import signal
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
-
-from ocrfarm_shared.errors import (
-    BY_CODE,
-    DecodeCrashed,
-    DecodeMemory,
-    DecodeTimeout,
-    DocumentError,
-    Internal,
-    OcrFarmError,
-    OutOfMemory,
-    Timeout,
-    WorkerLost,
-)
-from ocrfarm_shared.settings import Settings
-from ocrfarm_worker.decoding import wire
+from ocrfarm_shared.errors import DecodeCrashed, DecodeMemory, DecodeTimeout, DocumentError, WorkerLost
+from ocrfarm_worker.decoding.process import Caps, Child
 from ocrfarm_worker.document import Limits, LoadedPage, Plan, chosen
 
+__all__ = ["Caps", "Decoder"]
+
 log = logging.getLogger(__name__)
-
-START_S = 60.0
-_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
-
-
-@dataclass(frozen=True)
-class Caps:
-    """What one child may use: address space, processor seconds a document, documents until it is replaced, MB at rest. 0: no limit."""
-
-    memory_mb: int = 2500
-    cpu_s: int = 60
-    documents: int = 200
-    resting_mb: int = 250
-
-    @classmethod
-    def of(cls, settings: Settings) -> Self:
-        return cls(
-            memory_mb=settings.decode_memory_mb, cpu_s=settings.decode_cpu_s, documents=settings.decode_max_documents
-        )
-
-    @property
-    def wall_s(self) -> float | None:
-        """When a child that does not use its processor time up (stopped, swapped out, a node with far too much to do) is given up."""
-        return 60.0 + 4.0 * self.cpu_s if self.cpu_s else None
 
 
 class Decoder:
@@ -78,7 +32,7 @@ class Decoder:
     def __init__(self, caps: Caps | None = None) -> None:
         self.caps = caps or Caps()
         self.starts = 0
-        self._child: _Child | None = None
+        self._child: Child | None = None
 
     @property
     def pid(self) -> int | None:
@@ -92,7 +46,7 @@ class Decoder:
     def start(self) -> None:
         """Start the child and do not wait for it: it imports its libraries meanwhile."""
         if self._child is None:
-            self._child = _Child(self.caps)
+            self._child = Child(self.caps)
             self.starts += 1
 
     def close(self) -> None:
@@ -122,7 +76,7 @@ class Decoder:
         return page
 
     # ------------------------------------------------------------------ the child
-    def _ready(self) -> _Child:
+    def _ready(self) -> Child:
         self.start()
         assert self._child is not None
         try:
@@ -157,146 +111,11 @@ class Decoder:
                 self._replace_if_due(child)
                 return answer
 
-    def _replace_if_due(self, child: _Child) -> None:
+    def _replace_if_due(self, child: Child) -> None:
         served_out = self.caps.documents and child.served >= self.caps.documents
         if served_out or (self.caps.resting_mb and child.resident_mb() > self.caps.resting_mb):
             self.close()
             self.start()
-
-
-class _Child:
-    """One decoding process. Raises Internal where it cannot be started."""
-
-    def __init__(self, caps: Caps) -> None:
-        self.caps = caps
-        self.served = 0
-        self.locks: tuple[str, ...] = ()
-        self._ready = False
-        self._link, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        arguments = [str(n) for n in (theirs.fileno(), os.getpid(), caps.memory_mb, caps.cpu_s)]
-        try:
-            self.process = subprocess.Popen(
-                [sys.executable, "-I", "-m", "ocrfarm_worker.decoding.child", *arguments],
-                # Nothing of this process's environment: the farm's credentials are in it.
-                env={"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OPENCV_LOG_LEVEL": "SILENT"},
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, pass_fds=[theirs.fileno()], cwd="/",
-                start_new_session=True,  # a Ctrl-C is for the farm, which ends this one in its turn
-            )  # fmt: skip
-        except OSError as err:
-            self._link.close()
-            log.error("the decoding process cannot be started: %s", err)
-            raise Internal from err
-        finally:
-            theirs.close()
-
-    def await_ready(self) -> None:
-        if self._ready:
-            return
-        self._link.settimeout(START_S)
-        try:
-            heard = wire.receive(self._link)
-        except (TimeoutError, wire.Garbled, OSError) as err:
-            raise self._not_started() from err
-        if heard is None or heard[1] is not None or not isinstance(heard[0].get("ready"), list):
-            raise self._not_started()
-        self.locks = tuple(str(name) for name in heard[0]["ready"])
-        open_paths = "" if "landlock" in self.locks else "; without Landlock it may open what its user may"
-        log.log(
-            logging.WARNING if open_paths else logging.INFO,
-            "the decoding process is held in by: %s%s", ", ".join(self.locks), open_paths,
-        )  # fmt: skip
-        self._link.settimeout(self.caps.wall_s)
-        self._ready = True
-
-    def _not_started(self) -> Internal:
-        self.end()
-        log.error("the decoding process did not start; it ended with %s", self.process.returncode)
-        return Internal()
-
-    def ask(self, document: int, request: dict[str, Any]) -> Any:
-        """(kind, pages) or a LoadedPage. The caller kills this child after any error but an ordinary DocumentError."""
-        self.served += 1
-        number = self.served
-        memory: mmap.mmap | None = None
-        size = (0, 0)
-        try:
-            wire.send(self._link, {"id": number, **request}, document)
-            while True:
-                heard = wire.receive(self._link)
-                if heard is None:
-                    raise self._died()
-                message, fd = heard
-                if fd is not None:
-                    os.close(fd)
-                    raise wire.Garbled("a descriptor from the child")
-                if message.get("id") != number:
-                    raise wire.Garbled("an answer to another question")
-                if "error" in message:
-                    raise _error(message)
-                if request["do"] == "count":
-                    return _counted(message)
-                if memory is None:
-                    size = _size(message, request["pixels"])
-                    memory = self._lend(number, size)
-                elif message.get("done") is True:
-                    image = np.frombuffer(memory, np.uint8).reshape(*size, 3)
-                    return LoadedPage(image, request["dpi"] if message.get("drawn") is True else None)
-                else:
-                    raise wire.Garbled("no answer")
-        except TimeoutError:
-            raise Timeout from None
-        except wire.Garbled as err:
-            log.error("the decoding process talks nonsense: %s", err)
-            raise Internal from err
-        except (BrokenPipeError, ConnectionError):
-            raise self._died() from None
-
-    def _lend(self, number: int, size: tuple[int, int]) -> mmap.mmap:
-        """Memory for a page of that size, zeroed, sent to the child. Its size is sealed: cut short, it would kill who reads it."""
-        height, width = size
-        fd = os.memfd_create("page", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        try:
-            os.ftruncate(fd, height * width * 3)
-            fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
-            memory = mmap.mmap(fd, height * width * 3)
-        except OSError as err:
-            os.close(fd)
-            if err.errno == errno.ENOMEM:
-                raise OutOfMemory from err
-            raise
-        try:
-            wire.send(self._link, {"id": number}, fd)
-            return memory
-        finally:
-            os.close(fd)
-
-    def _died(self) -> OcrFarmError:
-        """Why it is gone: by its own crash, its time, or somebody's hand."""
-        try:
-            status = self.process.wait(5)
-        except subprocess.TimeoutExpired:  # it closed its link and lives: it is not what we started
-            return DecodeCrashed()
-        log.warning("the decoding process ended with %s under a document", _said(status))
-        if status == -signal.SIGXCPU:
-            return DecodeTimeout()
-        if status in (-signal.SIGKILL, -signal.SIGTERM):  # the kernel's out-of-memory killer, an operator
-            return WorkerLost()
-        return DecodeCrashed()
-
-    def resident_mb(self) -> int:
-        """What it holds in memory now; 0 once it has ended."""
-        try:
-            with Path(f"/proc/{self.process.pid}/statm").open() as file:
-                return int(file.read().split()[1]) * resource.getpagesize() >> 20
-        except (OSError, IndexError):
-            return 0
-
-    def end(self) -> None:
-        """Kill it and forget it; it holds nothing that could be lost."""
-        self._link.close()
-        self.process.kill()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(5)
 
 
 @contextmanager
@@ -312,38 +131,3 @@ def _opened(source: Path | bytes) -> Iterator[int]:
         yield fd
     finally:
         os.close(fd)
-
-
-def _counted(message: dict[str, Any]) -> tuple[str, int]:
-    kind, pages = message.get("kind"), message.get("pages")
-    if kind not in ("image", "tiff", "pdf") or not isinstance(pages, int) or not 1 <= pages <= 2**31:
-        raise wire.Garbled("no count of pages")
-    return kind, pages
-
-
-def _size(message: dict[str, Any], most: int) -> tuple[int, int]:
-    """Height and width; a rendered page may be a row and a column larger than its measure."""
-    height, width = message.get("height"), message.get("width")
-    if not isinstance(height, int) or not isinstance(width, int) or height < 1 or width < 1:
-        raise wire.Garbled("no size of a page")
-    if height * width > most + height + width + 1:
-        raise wire.Garbled("a page larger than allowed")
-    return height, width
-
-
-def _error(message: dict[str, Any]) -> OcrFarmError:
-    """The document's error that the child names; any other is ours, and goes to the log."""
-    code, said = message["error"], message.get("message")
-    error = BY_CODE.get(code) if isinstance(code, str) else None
-    if error is None or not issubclass(error, DocumentError) or not isinstance(said, str):
-        # As a traceback and not in the sentence: a dead letter shows that to its tenant, and tracebacks to admins alone.
-        log.error("decoding failed for a reason that we do not know", extra={"traceback": said})
-        return Internal()
-    return error(said or None)
-
-
-def _said(status: int) -> str:
-    try:
-        return signal.Signals(-status).name if status < 0 else f"exit code {status}"
-    except ValueError:
-        return f"signal {-status}"

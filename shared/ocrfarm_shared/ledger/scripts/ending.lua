@@ -88,7 +88,7 @@ local function attempt_failed(unit, u, failure, retryable, dead, max_attempts, l
   note_attempt(run_id, unit, u, failure, again and 'retried' or 'failed', log)
   count('attempts_failed')
   if again then
-    call('HSET', key('unit', unit), 'token', '', 'owner', '', 'log', '', 'publications', '0')
+    call('HSET', key('unit', unit), 'token', '', 'owner', '', 'log', '')
     -- The first retry is published at once, before all that waits (its process died, say); later ones wait, growing, until the
     -- sweep.
     if tonumber(u.attempt) < 2 then

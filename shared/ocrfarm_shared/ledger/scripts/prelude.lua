@@ -127,7 +127,6 @@ local function publish(profile, unit, front)
     properties = {correlation_id = id, delivery_mode = 2, delivery_tag = id, priority = 0,
                   delivery_info = {exchange = '', routing_key = queue}},
   }))
-  call('HINCRBY', key('unit', unit), 'publications', 1)
   call('ZADD', key('published', profile), stamp(NOW), unit)
 end
 
