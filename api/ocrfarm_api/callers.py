@@ -14,8 +14,8 @@ from fastapi import Depends, Request
 from fastapi.security import APIKeyHeader, HTTPBearer
 
 from ocrfarm_api.deps import Farm, TheFarm
-from ocrfarm_api.guard import is_loopback
 from ocrfarm_shared import keys
+from ocrfarm_shared.addresses import is_loopback
 from ocrfarm_shared.errors import Forbidden, Unauthorized
 from ocrfarm_shared.keys import DEFAULT_TENANT, Quota, Role
 from ocrfarm_shared.ledger import key_calls

@@ -29,7 +29,7 @@ def api(
     """Run one gateway process until it is told to stop (SIGTERM, Ctrl-C)."""
     conf = _settings(host=host, port=port)
 
-    from ocrfarm_api.guard import is_loopback
+    from ocrfarm_shared.addresses import is_loopback
     from ocrfarm_shared.keys import NO_KEYS
     from ocrfarm_shared.telemetry import start_logging
 
@@ -97,7 +97,7 @@ def _without_keys(conf: Settings) -> bool:
 
     ledger = Ledger.open(conf)
     try:
-        return all(view.expired for view in ledger(key_calls.list_keys(limit=key_calls.MOST_KEYS)).keys)
+        return ledger(key_calls.no_key_holds())
     except RedisError:
         return False
     finally:

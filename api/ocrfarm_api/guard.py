@@ -6,17 +6,19 @@ Any page in a browser on this machine can send requests to 127.0.0.1. Two checks
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
-from ipaddress import ip_address
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ocrfarm_api.problems import problem
-from ocrfarm_shared.errors import Forbidden
+from ocrfarm_shared.errors import Forbidden, RequestError
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+# What a Host header may hold (RFC 9110, 7.2; RFC 3986, 3.2.2), and no more: parsers of whole URLs also take `user@` before it and `/path`
+# behind it, and find a name that the sender chose.
+_AUTHORITY = re.compile(r"(?:\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9._-]+))(?::[0-9]{1,5})?")
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -28,20 +30,10 @@ _HEADERS = {
 }
 
 
-def is_loopback(host: str) -> bool:
-    """Whether a server bound to this name or address can be reached from this machine alone."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _name(netloc: str) -> str:
-    """The host of `name:port`, `[::1]:port`; an empty text for what is neither."""
-    try:
-        return urlsplit(f"//{netloc}").hostname or ""
-    except ValueError:
-        return ""
+def _name(authority: str) -> str:
+    """The host of `name:port` or `[::1]:port`, in small letters; an empty text for what is neither."""
+    match = _AUTHORITY.fullmatch(authority)
+    return (match["address"] or match["name"]).lower() if match else ""
 
 
 class Guard:
@@ -73,9 +65,11 @@ class Guard:
             return
         await self._app(scope, receive, sending)
 
-    def _refusal(self, scope: Scope) -> Forbidden | None:
+    def _refusal(self, scope: Scope) -> RequestError | None:
         headers = Headers(scope=scope)
-        host = headers.get("host", "")
+        host, *others = headers.getlist("host") or [""]
+        if others or (host and not _name(host)):  # RFC 9112, 3.2
+            return RequestError("A request has one Host header, a name or address with or without a port; send it so.")
         if self._loopback and _name(host) not in self._names.union(LOOPBACK_NAMES):
             return Forbidden(
                 f"This farm does not answer to {host[:100]!r}; ask http://127.0.0.1, or name it in OCRFARM_SERVER_NAMES."
@@ -86,8 +80,7 @@ class Guard:
         return None
 
     def _own(self, origin: str, host: str) -> bool:
-        try:
-            netloc = urlsplit(origin).netloc
-        except ValueError:
+        scheme, sign, authority = origin.partition("://")
+        if scheme not in ("http", "https") or not sign or not _name(authority):
             return False
-        return netloc == host or _name(netloc) in self._names
+        return authority.lower() == host.lower() or _name(authority) in self._names

@@ -14,10 +14,11 @@ from starlette.staticfiles import StaticFiles
 from ocrfarm_api import problems
 from ocrfarm_api.callers import caller
 from ocrfarm_api.deps import Farm
-from ocrfarm_api.guard import Guard, is_loopback
+from ocrfarm_api.guard import Guard
 from ocrfarm_api.metrics import Measure
 from ocrfarm_api.routes import events, farm, health, jobs, keys, results
 from ocrfarm_api.routes.answers import problems as problems_of
+from ocrfarm_shared.addresses import is_loopback
 from ocrfarm_shared.errors import NotFound
 from ocrfarm_shared.settings import Settings
 from ocrfarm_shared.version import version

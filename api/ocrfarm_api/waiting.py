@@ -15,11 +15,19 @@ from ocrfarm_shared.ledger.records import JobRecord
 MAX_WAIT_S = 60.0
 
 
+def no_such_job(job_id: str) -> NotFound:
+    """Another tenant's is none either. What to do is in the sentence."""
+    return NotFound(
+        f"There is no job {job_id[:64]!r} here: it was deleted, its record has expired, or another key sent it. "
+        "GET /v1/jobs (`ocrfarm list`) shows yours; send the document again if it is not among them."
+    )
+
+
 async def find(farm: Farm, tenant: str, job_id: str) -> JobRecord:
     """The job as it stands. Raises NotFound; another tenant's job is not found either."""
     found = await farm.ledger(calls.view(tenant, [job_id]))
     if not found:
-        raise NotFound(f"There is no job {job_id[:64]!r} here, or its record has expired.")
+        raise no_such_job(job_id)
     return found[0]
 
 

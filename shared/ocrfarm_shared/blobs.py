@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-_NAME = re.compile(r"^[a-z0-9_-]{1,64}/[0-9a-f]{64}$")
+_NAME = re.compile(r"[a-z0-9_-]{1,64}/[0-9a-f]{64}")
 
 
 class BlobStore:
@@ -35,7 +35,7 @@ class BlobStore:
         return f"{tenant}/{content}"
 
     def path(self, blob: str) -> Path:
-        if not _NAME.match(blob):
+        if not _NAME.fullmatch(blob):
             raise ValueError(f"not a blob name: {blob!r}")
         tenant, content = blob.split("/")
         return self.folder / tenant / content[:2] / content
@@ -60,7 +60,7 @@ class BlobStore:
         limit = time.time() - seconds
         for path in self.folder.glob("*/??/*"):
             name = f"{path.parent.parent.name}/{path.name}"
-            if _NAME.match(name) and _modified(path) < limit:
+            if _NAME.fullmatch(name) and _modified(path) < limit:
                 yield name
 
     def sweep_incoming(self, seconds: float) -> int:

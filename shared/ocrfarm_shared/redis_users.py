@@ -23,7 +23,7 @@ ADMIN = "admin"
 SCRIPTS: Mapping[Role, tuple[str, ...]] = {
     "gateway": (
         *("submit", "cancel", "delete", "view", "list", "pages", "done", "farm", "attempts", "admit"),
-        *("key_create", "key_find", "key_list", "key_revoke"),
+        *("key_create", "key_find", "key_list", "key_revoke", "keys_open"),
         *("batch_create", "batch_refuse", "batch_view", "batch_list", "batch_items"),
         *("batch_close", "batch_stop", "batch_stopping"),
     ),

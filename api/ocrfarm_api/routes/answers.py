@@ -17,7 +17,7 @@ from ocrfarm_shared.errors import NotFound
 from ocrfarm_shared.ledger.records import JobRecord
 
 POLL_S = "1"
-_JOB_ID = re.compile(r"^job_[0-9a-f]{32}$")
+_JOB_ID = re.compile(r"job_[0-9a-f]{32}")
 
 Wait = Annotated[
     float, Query(ge=0, le=MAX_WAIT_S, description="Seconds to hold the request until the job has ended, 60 at most.")
@@ -35,7 +35,9 @@ IdempotencyKey = Annotated[
 def known_id(job_id: str) -> str:
     """The id itself. Raises NotFound for what is no id at all."""
     if not _JOB_ID.fullmatch(job_id):
-        raise NotFound(f"There is no job {job_id[:64]!r} here.")
+        raise NotFound(
+            f"{job_id[:64]!r} is no job's id; take it as the submission answered it. GET /v1/jobs lists yours."
+        )
     return job_id
 
 

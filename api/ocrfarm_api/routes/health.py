@@ -10,9 +10,9 @@ from starlette.responses import Response
 
 from ocrfarm_api.callers import identify, presented_key
 from ocrfarm_api.deps import TheFarm
-from ocrfarm_api.guard import is_loopback
 from ocrfarm_api.problems import STORE_RETRY_S
 from ocrfarm_api.routes.answers import as_json, problems
+from ocrfarm_shared.addresses import is_loopback
 from ocrfarm_shared.errors import FarmUnavailable, Forbidden
 from ocrfarm_shared.keys import DEFAULT_TENANT, Role
 from ocrfarm_shared.ledger import calls

@@ -27,9 +27,9 @@ from ocrfarm_api.routes.answers import (
 )
 from ocrfarm_api.routes.submission_form import REQUEST_BODY
 from ocrfarm_api.submit import again, submit
-from ocrfarm_api.waiting import find, until_ended
+from ocrfarm_api.waiting import find, no_such_job, until_ended
 from ocrfarm_shared.contracts import JobList, JobState, JobView
-from ocrfarm_shared.errors import AlreadyEnded, BadOption, MissingFile, NotFound, Unauthorized
+from ocrfarm_shared.errors import AlreadyEnded, BadOption, MissingFile, Unauthorized
 from ocrfarm_shared.ledger import calls
 from ocrfarm_shared.ledger.records import JobRecord
 
@@ -148,7 +148,7 @@ async def cancel_job(farm: TheFarm, caller: Submitter, job_id: JobId) -> Respons
     if outcome == "ended":
         raise AlreadyEnded
     if outcome == "unknown":
-        raise NotFound
+        raise no_such_job(job_id)
     return as_json(job_view(await find(farm, caller.tenant, job_id)), 202)
 
 
@@ -156,5 +156,5 @@ async def cancel_job(farm: TheFarm, caller: Submitter, job_id: JobId) -> Respons
 async def delete_job(farm: TheFarm, caller: Submitter, job_id: JobId) -> Response:
     """Remove the job, its result and its document; one under way is cancelled first."""
     if await farm.ledger(calls.delete(caller.tenant, job_id)) == "unknown":
-        raise NotFound
+        raise no_such_job(job_id)
     return Response(status_code=204)

@@ -14,7 +14,8 @@ EPILOG = (
 app = typer.Typer(
     name="keys",
     help="API keys: who may use the farm, as which tenant, and how much. Without any key, a farm that listens on 127.0.0.1 serves "
-    "everybody on this machine, and one that listens elsewhere refuses to start; from the first key on, everybody needs one.",
+    "everybody on this machine, and one that listens elsewhere refuses to start; from the first key on, everybody needs one, until "
+    "`ocrfarm keys open`.",
     no_args_is_help=True,
     epilog=EPILOG,
     rich_markup_mode=None,
@@ -70,6 +71,20 @@ def listing(
     from ocrfarm.cli.keys_work import show
 
     show(tenant, url, key)
+
+
+@app.command("open")
+def open_farm(
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask whether that is meant.")] = False,
+) -> None:
+    """After all keys were revoked: ask for none any more.
+
+    A farm that listens on 127.0.0.1 then serves every user and program of this machine, who may read and delete what is there, and make
+    keys. On the farm's machine alone; the next key that is made closes the farm again.
+    """
+    from ocrfarm.cli.keys_work import open_farm as work
+
+    work(sure=yes)
 
 
 @app.command()

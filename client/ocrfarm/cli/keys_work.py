@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from pydantic import ValidationError
 from rich.console import Console
@@ -18,6 +18,9 @@ from ocrfarm.cli.show import PATIENCE_S, PIPED_WIDTH, data
 from ocrfarm_shared.errors import BadOption, FarmUnavailable, NotFound, RequestError
 from ocrfarm_shared.keys import KeyList, KeyView, MadeKey, NewKey, Quota, is_key_id, key_id_of
 from ocrfarm_shared.settings import read_settings
+
+if TYPE_CHECKING:
+    from ocrfarm.farm.owner import Owner
 
 _UNITS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
@@ -80,6 +83,14 @@ def keeper(url: str | None, key: str | None, *, making: bool = False) -> Iterato
         with Client(settings.url, settings.api_key, retry_for_s=PATIENCE_S) as client:
             yield client.keys
         return
+    with _own_door(making=making) as door:
+        yield door
+
+
+@contextmanager
+def _own_door(*, making: bool) -> Iterator[Owner]:
+    """To the Redis of the farm here. Raises RequestError where there is no farm, FarmUnavailable where Redis cannot be reached."""
+    settings = read_settings()
     from redis.exceptions import RedisError
 
     from ocrfarm.farm import CannotStart, owner
@@ -147,10 +158,36 @@ def revoke(named: list[str], url: str | None, key: str | None) -> int:
             print(f"{key_id or repr(text[:8])}: {said}", file=sys.stderr)
         if not failed and _none_left(keys):
             print(
-                "No key is left, and this farm goes on asking everybody for one; `ocrfarm keys create --tenant NAME` makes another.",
+                "No key is left, and this farm goes on asking everybody for one; `ocrfarm keys create --tenant NAME` makes another, and "
+                "`ocrfarm keys open` lets everybody on this machine in again.",
                 file=sys.stderr,
             )
     return failed
+
+
+def open_farm(*, sure: bool) -> None:
+    """At the farm's own Redis alone: over HTTP nobody without a key may say so. Raises RequestError, FarmUnavailable."""
+    with _own_door(making=False) as door:
+        if not sure and not _meant():
+            raise RequestError(
+                "Nothing was changed. Say `ocrfarm keys open --yes` where everybody on this machine may come in."
+            )
+        left = door.open()
+    if left:
+        raise RequestError(
+            f"This farm has {left} key{'s' if left > 1 else ''}, which `ocrfarm keys list` shows; revoke them first."
+        )
+    print(
+        "This farm asks for no key any more: every user and program of this machine may send, read and delete documents, and make keys. "
+        "`ocrfarm keys create` closes it again."
+    )
+
+
+def _meant() -> bool:
+    if not sys.stdin.isatty():
+        return False
+    asked = "Everybody on this machine may then read and delete every document of the farm. Open it? [y/N] "
+    return input(asked).strip().lower() in ("y", "yes")
 
 
 def _none_left(keys: Keeper) -> bool:

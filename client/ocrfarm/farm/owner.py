@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from ocrfarm.farm import CannotStart, StateHeld
 from ocrfarm.farm.children import Child, Program
 from ocrfarm.farm.embedded_redis import EmbeddedRedis, find_server
-from ocrfarm.farm.ports import LOOPBACK, claim, is_loopback
+from ocrfarm.farm.ports import LOOPBACK, claim
 from ocrfarm.farm.supervisor import hold_state
+from ocrfarm_shared.addresses import is_loopback
 from ocrfarm_shared.keys import NO_KEYS, KeyList, MadeKey, NewKey
 from ocrfarm_shared.ledger import Ledger, key_calls
 from ocrfarm_shared.settings import Settings
@@ -34,6 +35,14 @@ class Owner:
 
     def revoke(self, key_id: str) -> bool:
         return self._ledger(key_calls.revoke_key(key_id))
+
+    def no_key_holds(self) -> bool:
+        """Whether there is no key, or none that has not expired."""
+        return self._ledger(key_calls.no_key_holds())
+
+    def open(self) -> int | None:
+        """Ask nobody for a key any more. Answers how many keys there are, where there are some and nothing was changed; else None."""
+        return self._ledger(key_calls.open_farm())
 
     def close(self) -> None:
         self._ledger.close()
@@ -93,7 +102,7 @@ def check_door(settings: Settings) -> None:
 
     try:
         with _to(settings, settings.broker_url) as owner:
-            without = all(key.expired for key in owner.list(None).keys)
+            without = owner.no_key_holds()
     except RedisError as err:
         raise CannotStart(f"Redis does not answer ({err}), so nobody can say whether this farm has API keys.") from None
     if without:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import ipaddress
 import socket
 
 from ocrfarm.farm import CannotStart
@@ -38,16 +37,6 @@ def claim(host: str, port: int, what: str, setting: str) -> int:
 def port_of(listening: socket.socket) -> int:
     port: int = listening.getsockname()[1]
     return port
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches it."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _family(host: str) -> socket.AddressFamily:

@@ -87,6 +87,18 @@ def list_keys(*, tenant: str | None = None, offset: int = 0, limit: int = 1000) 
     return Call("key_list", parse, {"tenant": tenant, "offset": offset, "limit": limit})
 
 
+def no_key_holds() -> Call[bool]:
+    """Whether there is no key, or none that has not expired."""
+    listed = list_keys(limit=MOST_KEYS)
+    return Call(listed.script, lambda a: all(key.expired for key in listed.parse(a).keys), listed.arguments)
+
+
+def open_farm() -> Call[int | None]:
+    """Forget that there ever was a key: a farm on loopback then serves everybody on its machine again. Where there are keys nothing is
+    changed, and the answer says how many; else None. For the farm's owner, no part of it."""
+    return Call("keys_open", lambda a: a["left"] or None)
+
+
 def revoke_key(key_id: str) -> Call[bool]:
     """The key is gone, for every gateway, at once. False: there is none of that id."""
     return Call("key_revoke", lambda a: bool(a["revoked"]), {"id": key_id})

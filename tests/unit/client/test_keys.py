@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from ocrfarm_shared.ledger import Ledger, key_calls
 from ocrfarm_shared.settings import Settings
 
 
@@ -37,3 +38,29 @@ def test_revoking_the_last_key_says_that_the_farm_stays_closed(farm_settings: Se
     keys = [ocrfarm(farm_settings, "create", "--tenant", "accounting", "--quiet").stdout.strip() for _ in range(2)]
     assert "No key is left" not in ocrfarm(farm_settings, "revoke", keys[0]).stderr
     assert "No key is left" in ocrfarm(farm_settings, "revoke", keys[1]).stderr
+
+
+def test_a_farm_is_opened_again_on_purpose_and_not_while_a_key_is_there(farm_settings: Settings) -> None:
+    key = ocrfarm(farm_settings, "create", "--tenant", "accounting", "--quiet").stdout.strip()
+    refused = ocrfarm(farm_settings, "open", "--yes")
+    assert refused.returncode != 0
+    assert "has 1 key" in refused.stderr
+    assert ocrfarm(farm_settings, "revoke", key).returncode == 0
+    unsure = ocrfarm(farm_settings, "open")  # nobody at a terminal who could say yes
+    assert unsure.returncode != 0
+    assert "Nothing was changed" in unsure.stderr
+    assert asks_for_keys(farm_settings)
+    opened = ocrfarm(farm_settings, "open", "--yes")
+    assert opened.returncode == 0, opened.stderr
+    assert "every user and program of this machine" in opened.stdout
+    assert not asks_for_keys(farm_settings)
+    assert ocrfarm(farm_settings, "create", "--tenant", "accounting", "--quiet").returncode == 0
+    assert asks_for_keys(farm_settings)
+
+
+def asks_for_keys(settings: Settings) -> bool:
+    ledger = Ledger.open(settings)
+    try:
+        return ledger(key_calls.find_key(None)).keys_on
+    finally:
+        ledger.close()

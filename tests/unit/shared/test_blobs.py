@@ -35,7 +35,17 @@ def test_kept_whole_and_found_by_name(store: BlobStore) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["../etc/passwd", "ann/../bob/" + HASH, "ann/" + HASH + "/..", "ann/xyz", "/" + HASH, HASH, "Ann/" + HASH]
+    "name",
+    [
+        "../etc/passwd",
+        "ann/../bob/" + HASH,
+        "ann/" + HASH + "/..",
+        "ann/xyz",
+        "/" + HASH,
+        HASH,
+        "Ann/" + HASH,
+        "ann/" + HASH + "\n",
+    ],
 )
 def test_no_name_leads_out_of_the_folder(store: BlobStore, name: str) -> None:
     with pytest.raises(ValueError, match="not a blob name"):
