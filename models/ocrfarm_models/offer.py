@@ -15,6 +15,7 @@ The spec is TOML:
 from __future__ import annotations
 
 import json
+import math
 import tomllib
 from collections import Counter
 from dataclasses import dataclass, field, fields
@@ -98,6 +99,8 @@ def _table(kind: type[Any], raw: dict[str, Any], path: Path, name: str) -> Any:
             raise Unfit(
                 f"`{name}.{key}` in {path} is {value!r}; it takes {'a text' if wanted == (str,) else 'a number'}."
             )
+        if isinstance(value, float) and not math.isfinite(value):
+            raise Unfit(f"`{name}.{key}` in {path} is {value}; it takes a number.")
     return kind(**raw)
 
 

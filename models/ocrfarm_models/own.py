@@ -1,13 +1,16 @@
 """Models that people bring: `ocrfarm models add` puts one into the state folder, with a profile of its name.
 
 A folder `own-models/NAME/` holds the ONNX file as it came, its characters (charset.json), its row (model.toml, read by the registry)
-and its profile (profile.toml, read by gateway and workers). It appears and goes whole, by a rename.
+and its profile (profile.toml, read by gateway and workers). It appears, is replaced and goes whole, by one rename.
 """
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import hashlib
 import json
+import os
 import re
 import shutil
 import tempfile
@@ -22,6 +25,8 @@ from ocrfarm_models.spec import ModelSpec
 from ocrfarm_shared import profiles
 from ocrfarm_shared.settings import settings
 
+_HERE = -100  # AT_FDCWD: paths are as they are everywhere
+_RENAME_EXCHANGE = 2
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 
 
@@ -62,11 +67,25 @@ def add(
         (stage / registry.ROW_FILE).write_text(_toml(row), "utf8")
         version = f"{name}@own-{str(row['added'])[:12]}"
         (stage / profiles.OWN_FILE).write_text(_toml(_profile(name, version, offer)), "utf8")
-        if folder.exists():
-            folder.rename(Path(temporary) / "old")
-        stage.rename(folder)
+        put_in_place(stage, folder)
     forget()
     return found
+
+
+def put_in_place(made: Path, folder: Path) -> None:
+    """`made` becomes `folder`; what `folder` was before lies where `made` was. One step: whoever looks meanwhile finds the one or the other,
+    never none (renameat2(2), RENAME_EXCHANGE). A file system that cannot do it, NFS for one, takes two steps."""
+    if not folder.exists():
+        made.rename(folder)
+        return
+    exchange = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if exchange is not None and exchange(_HERE, os.fsencode(made), _HERE, os.fsencode(folder), _RENAME_EXCHANGE) == 0:
+        return
+    if exchange is not None and ctypes.get_errno() not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(folder))
+    folder.rename(aside := made.with_name(f"{made.name}.old"))
+    made.rename(folder)
+    aside.rename(made)
 
 
 def check_name(name: str, *, replace_old: bool) -> None:
@@ -136,4 +155,8 @@ def _key(name: str) -> str:
 
 
 def _value(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    """Raises Unfit for what is no number: TOML could hold it, JSON and our digest cannot."""
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False).replace("\x7f", "\\u007f")
+    except ValueError:
+        raise Unfit(f"A figure of this model is {value!r}, which is no number; leave it out.") from None

@@ -17,11 +17,11 @@ import signal
 import tempfile
 import time
 import uuid
-import zlib
 from pathlib import Path
 
 import psutil
 
+from tests.documents import raw_png
 from tests.running_farm import RunningFarm
 
 
@@ -29,12 +29,7 @@ def png_of(size: int) -> bytes:
     """A valid PNG of about `size` bytes of noise, no two alike."""
     side = int((size / 3) ** 0.5)
     rows = b"".join(b"\0" + os.urandom(side * 3) for _ in range(side))
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
-
-    header = side.to_bytes(4, "big") * 2 + bytes([8, 2, 0, 0, 0])
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows, 0)) + chunk(b"IEND", b"")
+    return raw_png(side, side, [rows], colour=2, level=0)
 
 
 def body_of(image: bytes, cache: str) -> tuple[bytes, str]:

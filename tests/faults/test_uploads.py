@@ -7,10 +7,8 @@ import io
 import json
 import select
 import socket
-import struct
 import threading
 import time
-import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,7 +16,7 @@ from contextlib import contextmanager
 import psutil
 import pytest
 
-from tests.documents import page
+from tests.documents import page, png_bomb
 from tests.faults.pages import quick, slow, until
 from tests.running_farm import RunningFarm
 
@@ -80,19 +78,6 @@ def test_a_chunked_upload_over_the_limit(farm: RunningFarm) -> None:
 
 
 # ---------------------------------------------------------------------------------------------------- bombs
-
-
-def png_bomb() -> bytes:
-    """20,000 x 20,000 black pixels in some 50 KB."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    squeeze = zlib.compressobj(9)
-    row = bytes(1 + 20_000 // 8)
-    pixels = b"".join(squeeze.compress(row) for _ in range(20_000)) + squeeze.flush()
-    header = struct.pack(">IIBBBBB", 20_000, 20_000, 1, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
 
 def pdf(*objects: bytes) -> bytes:

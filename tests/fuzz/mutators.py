@@ -12,6 +12,8 @@ import zlib
 from collections.abc import Callable
 from random import Random
 
+from tests.documents import png_chunk
+
 Mutator = Callable[[Random, bytes], bytes]
 
 ODD_NUMBERS = (
@@ -117,7 +119,7 @@ def png(rng: Random, data: bytes) -> bytes:
             chunks[which] = (kind, rng.choice(GENERAL)(rng, body))
     out = bytearray(data[:8])
     for kind, body in chunks:
-        out += struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        out += png_chunk(kind, body)
     return bytes(out)
 
 

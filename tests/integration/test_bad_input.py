@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import base64
 import io
-import struct
 import zlib
 
 import pytest
 from PIL import Image
 
-from tests.documents import many_pages, page, png
+from tests.documents import many_pages, page, png, png_bomb
 from tests.running_farm import RunningFarm
 
 pytestmark = pytest.mark.farm
@@ -113,15 +112,7 @@ def test_too_many_pixels(farm: RunningFarm) -> None:
 
 def test_a_bomb_is_never_unpacked(farm: RunningFarm) -> None:
     """400 megapixels in some 50 KB: refused by its header."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    squeeze = zlib.compressobj(9)
-    row = bytes(1 + 20_000 // 8)
-    pixels = b"".join(squeeze.compress(row) for _ in range(20_000)) + squeeze.flush()
-    header = struct.pack(">IIBBBBB", 20_000, 20_000, 1, 0, 0, 0, 0)
-    bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    bomb = png_bomb()
     assert len(bomb) < 100_000
     failed(farm, bomb, "too_many_pixels")
 

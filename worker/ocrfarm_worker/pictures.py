@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
 
 from ocrfarm_shared.errors import NoSuchPage, TooManyPixels, Unreadable
+from ocrfarm_worker.cut_short import is_cut_short
 from ocrfarm_worker.document import Limits, Pixels
-from ocrfarm_worker.png_rows import holds_all_rows
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 
@@ -47,7 +47,7 @@ def decode(file: BinaryIO, number: int, limits: Limits, allot: Callable[[int, in
         check_pixels(image.width, image.height, limits, "scale it down")
         with _damage():
             image.load()
-            if image.format == "PNG" and not holds_all_rows(file):
+            if is_cut_short(image, file):
                 raise Unreadable("The image is cut short: it has fewer rows than it says; send it again.")
         return _bgr(_upright(image), allot)
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import secrets
-import struct
 import subprocess
 import sys
 import threading
 import time
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 import redis
+from tests.documents import raw_png
 from tests.running_farm import free_port
 
 from ocrfarm_shared.contracts import Line, Page
@@ -31,13 +30,8 @@ MODEL = "hand"
 
 def png(seed: int, width: int = 8, height: int = 4) -> bytes:
     """A small grey PNG; another seed, another picture."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
     rows = b"".join(b"\0" + bytes((seed >> 8 * (x % 4)) & 255 for x in range(width)) for _ in range(height))
-    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return raw_png(width, height, [rows])
 
 
 PDF = b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -10,10 +11,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from ocrfarm_models import own
 from ocrfarm_models.build import build
 from ocrfarm_models.detector import Detector
 from ocrfarm_models.recognizer import Recognizer
 from ocrfarm_models.registry import resolve
+from ocrfarm_shared.settings import settings
 
 Pixels = NDArray[np.uint8]
 DrawLine = Callable[..., Pixels]
@@ -22,6 +25,18 @@ DrawLine = Callable[..., Pixels]
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
     cv2.setNumThreads(1)
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A state folder of the test's own."""
+    monkeypatch.setenv("OCRFARM_STATE", str(tmp_path / "state"))
+    settings.cache_clear()
+    own.forget()
+    yield tmp_path / "state"
+    monkeypatch.undo()
+    settings.cache_clear()
+    own.forget()
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,10 @@ import random
 import re
 import shutil
 import string
-from collections.abc import Callable, Iterator
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,23 +30,11 @@ from ocrfarm_shared import profiles
 from ocrfarm_shared.contracts import OcrOptions
 from ocrfarm_shared.errors import ModelUnavailable, UnknownProfile
 from ocrfarm_shared.fingerprint import cache_key
-from ocrfarm_shared.settings import SettingsError, settings
+from ocrfarm_shared.settings import SettingsError
 
 DATA = Path(__file__).parents[2] / "data" / "own_models"
 LAYOUTS = ["modelscope", "free_width", "keras_ocr", "keras_captcha", "deep_text"]
 DrawLine = Callable[..., NDArray[np.uint8]]
-
-
-@pytest.fixture
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A state folder of the test's own."""
-    monkeypatch.setenv("OCRFARM_STATE", str(tmp_path / "state"))
-    settings.cache_clear()
-    own.forget()
-    yield tmp_path / "state"
-    monkeypatch.undo()
-    settings.cache_clear()
-    own.forget()
 
 
 def add(name: str, **changes: Any) -> Any:
@@ -116,6 +107,38 @@ def test_model_and_profile_are_registered_and_go_again(state: Path) -> None:
         own.remove("mine")
 
 
+def test_replacing_leaves_no_moment_without_a_model(tmp_path: Path) -> None:
+    """Another process looks all the while; a folder that is moved away before the new one comes is missed thousands of times."""
+    folder, other = tmp_path / "mine", tmp_path / "other"
+    for made in (folder, other):
+        made.mkdir()
+        (made / "model.toml").write_text(made.name)
+    looks = """
+import os, sys
+missed = looked = 0
+while not os.path.exists(sys.argv[2]):
+    looked += 1
+    missed += not os.path.exists(sys.argv[1])
+print(missed, looked)
+"""
+    words = [sys.executable, "-c", looks, str(folder), str(tmp_path / "stop")]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as looking:
+        ends = time.monotonic() + 3
+        while time.monotonic() < ends:
+            own.put_in_place(other, folder)
+        (tmp_path / "stop").touch()
+        missed, looked = map(int, str(looking.communicate(timeout=60)[0]).split())
+    assert looked > 1000
+    assert missed == 0
+    assert {(folder / "model.toml").read_text(), (other / "model.toml").read_text()} == {"mine", "other"}
+
+
+def test_figures_that_are_no_numbers(state: Path) -> None:
+    with pytest.raises(Unfit, match="nan, which is no number"):
+        add("keras_ocr", figures={"accuracy": float("nan")})
+    assert own.own_names() == []
+
+
 def test_a_profile_for_pages_takes_the_default_profiles_detector(state: Path) -> None:
     add("free_width", called="pages")
     usual = profiles.get_profile(profiles.default_profile())
@@ -186,6 +209,7 @@ def change(name: str, tmp_path: Path, old: str, new: str) -> Path:
         ("deep_text", "blank = 0", "", "needs `blank`"),
         ("deep_text", "std = 0.5", "std = 0", "more than 0"),
         ("deep_text", "mean = 0.5", 'mean = "half"', "it takes a number"),
+        ("deep_text", "mean = 0.5", "mean = nan", "`input.mean` in .* is nan; it takes a number"),
         ("deep_text", "[output]", "[outputs]", "no field `outputs`"),
         ("deep_text", 'layout = "NCHW"', 'layout = "CHW"', "there are: NCHW, NHWC, NWHC"),
         ("deep_text", "blank = 0", "blank =", "is not TOML"),

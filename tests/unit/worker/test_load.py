@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import io
-import struct
 import tracemalloc
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pypdfium2 as pdfium
 import pytest
 from PIL import Image
+from tests.documents import raw_png
 
 from ocrfarm_shared.errors import EmptyFile, Encrypted, NoSuchPage, TooManyPages, TooManyPixels, Unreadable
 from ocrfarm_worker.load import Limits, choose_pages, load_page, plan
@@ -202,19 +201,7 @@ def test_formats_off_the_list_are_refused() -> None:
 
 def bomb(width: int, height: int) -> bytes:
     """A PNG of a few KB that decodes to width x height pixels."""
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-    rows = zlib.compressobj(9)
-    line = b"\0" * (width // 8 + 2)
-    data = b"".join(rows.compress(line) for _ in range(64)) + rows.flush()
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0))
-        + chunk(b"IDAT", data)
-        + chunk(b"IEND", b"")
-    )
+    return raw_png(width, height, [b"\0" * (width // 8 + 2)] * 64, depth=1)
 
 
 @pytest.mark.parametrize("size", [(20_000, 20_000), (2_001, 2_000), (200_000, 30)])

@@ -3,35 +3,21 @@
 from __future__ import annotations
 
 import io
-import struct
-import zlib
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from tests.documents import raw_png
 
 from ocrfarm_shared.errors import Unreadable
 from ocrfarm_worker.load import Limits, load_page
 from ocrfarm_worker.png_rows import holds_all_rows
 
 
-def png(
-    width: int, height: int, data: bytes, depth: int = 8, colour: int = 0, interlace: int = 0, cut: int = 1
-) -> bytes:
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlace)
-    packed = zlib.compress(data)
-    size = max(1, -(-len(packed) // cut))
-    parts = b"".join(chunk(b"IDAT", packed[at : at + size]) for at in range(0, len(packed), size))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + parts + chunk(b"IEND", b"")
-
-
 @pytest.mark.parametrize(("width", "height", "got"), [(3000, 3000, 3001 * 100), (200, 900, 2010), (1, 60_000, 1000)])
 def test_too_few_rows_are_no_picture(width: int, height: int, got: int) -> None:
-    short = png(width, height, b"\0" * got)
+    short = raw_png(width, height, [b"\0" * got])
     with pytest.raises(Unreadable):
         load_page(short, "image/png", 1, 200, Limits())
 
@@ -39,8 +25,8 @@ def test_too_few_rows_are_no_picture(width: int, height: int, got: int) -> None:
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 4))
 def test_the_last_byte_counts(width: int, height: int, cut: int) -> None:
     whole = b"\0" * ((width + 1) * height)
-    assert holds_all_rows(io.BytesIO(png(width, height, whole, cut=cut)))
-    assert not holds_all_rows(io.BytesIO(png(width, height, whole[:-1], cut=cut)))
+    assert holds_all_rows(io.BytesIO(raw_png(width, height, [whole], pieces=cut)))
+    assert not holds_all_rows(io.BytesIO(raw_png(width, height, [whole[:-1]], pieces=cut)))
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.sampled_from([(1, 0), (4, 3), (8, 2), (16, 0), (8, 6), (16, 6)]))
@@ -59,8 +45,8 @@ def test_interlaced_ones_are_counted_by_pass(width: int, height: int, how: tuple
     ):
         wide, high = len(range(x, width, dx)), len(range(y, height, dy))
         needed += high * (1 + (wide * bits + 7) // 8) if wide else 0
-    assert holds_all_rows(io.BytesIO(png(width, height, b"\0" * needed, depth, colour, interlace=1)))
-    assert not holds_all_rows(io.BytesIO(png(width, height, b"\0" * (needed - 1), depth, colour, interlace=1)))
+    assert holds_all_rows(io.BytesIO(raw_png(width, height, [b"\0" * needed], depth, colour, interlace=1)))
+    assert not holds_all_rows(io.BytesIO(raw_png(width, height, [b"\0" * (needed - 1)], depth, colour, interlace=1)))
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 from typer.testing import CliRunner
 
-from ocrfarm_models import own, registry
+from ocrfarm_models import registry
 from ocrfarm_shared import profiles
-from ocrfarm_shared.settings import settings
 
 pytest.importorskip("torch")
 pytest.importorskip("tensorboard")
@@ -32,17 +30,6 @@ from ocrfarm_models.training.finetune import (
 )
 from ocrfarm_models.training.folders import LabelError
 from ocrfarm_models.training.train import Trainer
-
-
-@pytest.fixture
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.setenv("OCRFARM_STATE", str(tmp_path / "state"))
-    settings.cache_clear()
-    own.forget()
-    yield tmp_path / "state"
-    monkeypatch.undo()
-    settings.cache_clear()
-    own.forget()
 
 
 @pytest.fixture
