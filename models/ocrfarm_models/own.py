@@ -73,7 +73,7 @@ def add(
 
 
 def put_in_place(made: Path, folder: Path) -> None:
-    """`made` becomes `folder`; what `folder` was before lies where `made` was. One step: whoever looks meanwhile finds the one or the other,
+    """`made` becomes `folder`; what `folder` was before lies where `made` was. One step: whoever looks finds the one or the other,
     never none (renameat2(2), RENAME_EXCHANGE). A file system that cannot do it, NFS for one, takes two steps."""
     if not folder.exists():
         made.rename(folder)
