@@ -14,8 +14,11 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-# Of messages and records. Raised when something is added that an older process may not ignore; it then leaves such work to newer ones.
-SCHEMA_VERSION = 1
+# Of messages and records: the newest that this release reads. Raised when something is added that an older process may not ignore; it then
+# leaves such work to newer ones. What is written carries the lowest that understands it, so that older nodes go on with all the rest.
+SCHEMA_VERSION = 2
+READING_SCHEMA = 1
+ARTEFACT_SCHEMA = 2  # units that make something of a document instead of reading it
 
 
 class JobState(StrEnum):
@@ -173,7 +176,7 @@ class Page(Travelling):
 class Document(Travelling):
     """What was read of one document."""
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = READING_SCHEMA
     page_count: int
     pages: list[Page]
     models: list[str] = []

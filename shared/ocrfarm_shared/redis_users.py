@@ -23,12 +23,12 @@ ADMIN = "admin"
 SCRIPTS: Mapping[Role, tuple[str, ...]] = {
     "gateway": (
         *("submit", "cancel", "delete", "view", "list", "pages", "done", "farm", "attempts", "admit"),
-        *("key_create", "key_find", "key_list", "key_revoke", "keys_open"),
+        *("key_create", "key_find", "key_list", "key_revoke", "keys_open", "ask"),
         *("batch_create", "batch_refuse", "batch_view", "batch_list", "batch_items"),
         *("batch_close", "batch_stop", "batch_stopping"),
     ),
     "dispatcher": ("sweep", "reap", "lead", "batch_tend"),
-    "worker": ("claim", "heartbeat", "farewell", "finish", "plan", "fail"),
+    "worker": ("claim", "heartbeat", "farewell", "finish", "plan", "fail", "pages", "made"),
     "flower": (),
 }
 
@@ -70,6 +70,8 @@ _UNITS = (
         "{ns}:delayed",
         "{ns}:slots",
         "{ns}:stats",
+        "{ns}:making:*",
+        "{ns}:made:*",
     ),
 )
 _ENDS = (
@@ -105,6 +107,7 @@ RIGHTS: Mapping[Role, Rights] = {
             _SUBSCRIBE,
             _LEDGER,
             (
+                "hdel",
                 "hkeys",
                 "lindex",
                 "llen",
@@ -126,7 +129,7 @@ RIGHTS: Mapping[Role, Rights] = {
         _EVENTS,
     ),
     "worker": Rights(
-        _all(_CONNECT, _SUBSCRIBE, _LEDGER, _CELERY),
+        _all(_CONNECT, _SUBSCRIBE, _LEDGER, _CELERY, ("hkeys",)),
         _all(_UNITS, _ENDS, _GAUGES, ("{ns}:tokens", "{ns}:unacked*"), _CELERY_KEYS),
         _EVENTS + _CELERY_CHANNELS,
     ),

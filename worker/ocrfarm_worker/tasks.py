@@ -17,7 +17,7 @@ from ocrfarm_shared.blobs import BlobStore
 from ocrfarm_shared.contracts import SCHEMA_VERSION, Page
 from ocrfarm_shared.errors import BlobMissing, Internal, OcrFarmError, OutOfMemory, Timeout
 from ocrfarm_shared.fingerprint import reader_print
-from ocrfarm_shared.ledger import Ledger, calls
+from ocrfarm_shared.ledger import Ledger, artefact_calls, calls
 from ocrfarm_shared.ledger.calls import Call
 from ocrfarm_shared.ledger.records import ClaimedUnit
 from ocrfarm_shared.profiles import get_profile, model_versions
@@ -25,6 +25,7 @@ from ocrfarm_shared.queue import TASK_READ_UNIT
 from ocrfarm_shared.telemetry import log_context
 from ocrfarm_worker import pipeline
 from ocrfarm_worker.document import Limits
+from ocrfarm_worker.export.make import make
 from ocrfarm_worker.hands import Hands, hands
 
 log = logging.getLogger(__name__)
@@ -96,6 +97,10 @@ def _do(claimed: ClaimedUnit, me: Hands) -> bool:
             calls.finish_plan(claimed.unit, claimed.token, plan.numbers, plan.page_count),
             me.settings.lease_s,
         )
+    if claimed.kind == "artefact":
+        blob, size = make(claimed, path, limits, me)
+        made = artefact_calls.made(claimed.unit, claimed.token, blob, size)
+        return insist(me.ledger, made, me.settings.lease_s)
     page = read(claimed, path, limits, me)
     call = calls.finish_page(claimed.unit, claimed.token, page, cacheable=as_asked(claimed), counters=_counters(page))
     return insist(me.ledger, call, me.settings.hard_time_limit_s)

@@ -54,6 +54,7 @@ def links(job_id: str) -> dict[str, str]:
         "self": here,
         "result": f"{here}/result",
         "pages": f"{here}/pages",
+        "image": f"{here}/image",
         "events": f"{here}/events",
         "cancel": f"{here}/cancel",
         "retry": f"{here}/retry",

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Literal, TypeVar
 
-from ocrfarm_shared.contracts import SCHEMA_VERSION, CacheMode, JobState, Page, Submission
+from ocrfarm_shared.contracts import READING_SCHEMA, SCHEMA_VERSION, CacheMode, JobState, Page, Submission
 from ocrfarm_shared.errors import DeadlineExceeded, OcrFarmError, WorkerLost
 from ocrfarm_shared.ledger.limits import Admission, Limits, Refusal
 from ocrfarm_shared.ledger.place import Place
@@ -126,7 +126,7 @@ def submit(
         },
         "run_id": new_id("run"),
         "key": key_id,
-        "schema": SCHEMA_VERSION,
+        "schema": READING_SCHEMA,
         "reader": reader,
         "plan": upload.plan,
         "profile": submission.ocr.profile,

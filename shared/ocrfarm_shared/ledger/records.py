@@ -81,7 +81,8 @@ class JobRecord:
 
 @dataclass(frozen=True)
 class ClaimedUnit:
-    """A unit that this worker now holds. `kind`: 'plan' (count the pages) or 'page' (`number`, from 1)."""
+    """A unit that this worker now holds. `kind`: 'plan' (count the pages), 'page' (`number`, from 1) or 'artefact' (`name`, made of the
+    run `source`)."""
 
     unit: str
     token: int
@@ -95,6 +96,8 @@ class ClaimedUnit:
     profile: str
     options: OcrOptions
     reader: str = ""
+    source: str = ""
+    name: str = ""
 
     @classmethod
     def of(cls, unit: str, answer: dict[str, Any]) -> Self:
@@ -111,6 +114,8 @@ class ClaimedUnit:
             profile=answer["profile"],
             options=stored(OcrOptions, answer["options"]),
             reader=answer.get("reader") or "",
+            source=answer.get("source") or "",
+            name=answer.get("name") or "",
         )
 
 

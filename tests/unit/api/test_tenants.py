@@ -35,6 +35,7 @@ ROLES = {
     ("POST", "/v1/jobs/{job_id}/cancel"): {"submit"},
     ("GET", "/v1/jobs/{job_id}/result"): {"read"},
     ("GET", "/v1/jobs/{job_id}/pages"): {"read"},
+    ("GET", "/v1/jobs/{job_id}/image"): {"read"},
     ("GET", "/v1/jobs/{job_id}/events"): {"read"},
     ("GET", "/v1/events"): {"read"},
     ("GET", "/v1/profiles"): {"submit", "read", "admin", "node"},

@@ -21,9 +21,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from ocrfarm_shared.artefacts import Artefact
 from ocrfarm_shared.contracts import CacheMode, JobState, OcrOptions, Page, Priority, Submission
 from ocrfarm_shared.errors import Internal, Unreadable
-from ocrfarm_shared.ledger import Ledger, calls
+from ocrfarm_shared.ledger import Ledger, artefact_calls, calls
 from ocrfarm_shared.ledger.records import ClaimedUnit
 from ocrfarm_shared.queue import queue_name
 from ocrfarm_shared.settings import Settings, read_settings
@@ -63,6 +64,7 @@ class Farm(RuleBasedStateMachine):
         self.messages: list[str] = []  # taken from the queue, not yet worked on
         self.held: list[ClaimedUnit] = []
         self.recorded: set[str] = set()
+        self.made: set[str] = set()
         self.keys: dict[tuple[str, str], str] = {}
 
     @staticmethod
@@ -147,6 +149,20 @@ class Farm(RuleBasedStateMachine):
         assert self.ledger(calls.delete(stranger, job)) == "unknown"
         assert job not in self.ledger(calls.list_jobs(stranger, limit=1000)).ids
 
+    @rule(pick=PICK, page=st.integers(1, 2))
+    def ask_for_a_picture(self, pick: int, page: int) -> None:
+        job = self._pick(self.jobs, pick)
+        if job is None:
+            return
+        wanted = Artefact("jpeg", page, 800)
+        asked = self.ledger(artefact_calls.ask(self.jobs[job], job, wanted))
+        assert asked.outcome in ("making", "ready", "failed")
+        if asked.outcome == "ready":
+            assert asked.blob in self.made
+            assert self.ledger.redis.get(f"{self.conf.namespace}:made:{asked.blob}") is not None
+        stranger = next(t for t in TENANTS if t != self.jobs[job])
+        assert self.ledger(artefact_calls.ask(stranger, job, wanted)).outcome == "unknown"
+
     # ---------------------------------------------------------------- the broker
     @rule()
     def deliver(self) -> None:
@@ -183,7 +199,11 @@ class Farm(RuleBasedStateMachine):
         self._finish(got, pages)
 
     def _finish(self, got: ClaimedUnit, pages: int) -> None:
-        if got.kind == "plan":
+        if got.kind == "artefact":
+            recorded = self.ledger(artefact_calls.made(got.unit, got.token, f"{got.tenant}/{got.token}", 1))
+            if recorded:
+                self.made.add(f"{got.tenant}/{got.token}")
+        elif got.kind == "plan":
             recorded = self.ledger(calls.finish_plan(got.unit, got.token, range(1, pages + 1), pages))
         else:
             recorded = self.ledger(calls.finish_page(got.unit, got.token, Page(number=got.number, width=1, height=1)))
@@ -218,12 +238,19 @@ class Farm(RuleBasedStateMachine):
             assert (pulse.state == "held") == self._wanted(got.run_id)
 
     def _wanted(self, run_id: str) -> bool:
-        """Whether a job that has not ended follows this run."""
+        """Whether a job that has not ended follows this run; of an artefact's, whether its source still speaks of it."""
+        source = self.ledger.redis.hget(f"{self.conf.namespace}:run:{run_id}", "of")
+        if source:
+            known = self.ledger.redis.hvals(f"{self.conf.namespace}:run:{source.decode()}:m")
+            return any(json.loads(one).get("run") == run_id for one in known)
         states = (
             self.ledger.redis.hget(f"{self.conf.namespace}:job:{job.decode()}", "state")
             for job in self.ledger.redis.smembers(f"{self.conf.namespace}:run:{run_id}:f")
         )
         return any(state == b"" for state in states)
+
+    def _making(self) -> set[bytes]:
+        return {r for tenant in TENANTS for r in self.ledger.redis.smembers(f"{self.conf.namespace}:making:{tenant}")}
 
     # ---------------------------------------------------------------- the dispatcher
     @rule()
@@ -260,7 +287,7 @@ class Farm(RuleBasedStateMachine):
             for unit in self.ledger.redis.zrange(key, 0, -1):
                 self.ledger.redis.zadd(key, {unit: 1})
         limit = time.monotonic() + 60
-        while any(job not in self.ended for job in self.jobs):
+        while any(job not in self.ended for job in self.jobs) or self._making():
             assert time.monotonic() < limit, f"never ended: {[j for j in self.jobs if j not in self.ended]}"
             self.ledger(calls.sweep(self.conf))
             for unit in self.ledger.redis.zrange(f"{self.conf.namespace}:delayed", 0, -1):

@@ -1,7 +1,8 @@
 -- Included after the prelude and batching.lua: how jobs and runs end, and what becomes of an attempt that failed.
 
 local function keep(run_id, seconds)  -- let an ended run's keys live that long, never shorter than they already do
-  for _, k in ipairs({key('run', run_id), key('run', run_id, 'f'), key('run', run_id, 'p'), key('run', run_id, 'a')}) do
+  for _, k in ipairs({key('run', run_id), key('run', run_id, 'f'), key('run', run_id, 'p'), key('run', run_id, 'a'), key('run', run_id, 'm'),
+    key('run', run_id, 'o')}) do
     if call('TTL', k) < seconds then call('EXPIRE', k, seconds) end
   end
 end
@@ -28,7 +29,18 @@ local function end_job(id, job, state, failure)
   if given(job.batch) then item_ended(id, job, state) end
 end
 
+-- The making of an artefact has ended; where it failed, the run that it was to be made of says why. (made.lua says where it is.)
+local function end_making(run_id, run, failure)
+  call('SREM', key('making', run.tenant), run_id)
+  local mk = key('run', run.of, 'm')
+  local known = call('HGET', mk, run.name)
+  if failure and known and cjson.decode(known).run == run_id then
+    call('HSET', mk, run.name, cjson.encode({failure = failure, at = NOW}))
+  end
+end
+
 local function end_run(run_id, run, state, failure, dead)
+  if given(run.of) then end_making(run_id, run, failure) end
   call('HSET', key('run', run_id), 'state', state, 'ended', stamp(NOW), 'error', failure and cjson.encode(failure) or '')
   if given(run.flight) and call('GET', key('flight', run.flight)) == run_id then call('DEL', key('flight', run.flight)) end
   if state == 'succeeded' and given(run.store) and run.uncacheable ~= '1' then
@@ -105,7 +117,7 @@ local function attempt_failed(unit, u, failure, retryable, dead, max_attempts, l
   local k = key('run', run_id)
   if dead then call('HSET', k, 'dead', '1') end
   call('HSETNX', k, 'first_failure', cjson.encode(failure))
-  if u.kind == 'plan' then
+  if u.kind ~= 'page' then  -- a plan, an artefact: the run's one unit
     run.dead = dead and '1' or run.dead
     end_run(run_id, run, 'failed', failure, dead)
     return 'failed'

@@ -8,6 +8,18 @@ local function forget_record(id, job)
   call('DEL', key('job', id))
 end
 
+-- An artefact is no longer wanted, as its run's hash says it: its making ends, or its file may be unlinked.
+local function drop_made(known)
+  local m = cjson.decode(known)
+  if m.run then
+    local run = get(key('run', m.run))
+    if open_run(run) then end_run(m.run, run, 'cancelled', nil, false) end
+  elseif m.blob then
+    call('DEL', key('made', m.blob))
+    call('ZADD', key('blob_gc'), stamp(NOW), m.blob)
+  end
+end
+
 -- A job lets go of its result and its upload; what no other job holds is removed.
 local function forget_result(id, job)
   local run_id = job.run
@@ -24,7 +36,9 @@ local function forget_result(id, job)
   local run = get(key('run', run_id))
   if not others and run and not open_run(run) then
     if given(run.store) and call('GET', key('cache', run.store)) == run_id then call('DEL', key('cache', run.store)) end
-    call('DEL', key('run', run_id), key('run', run_id, 'f'), key('run', run_id, 'p'), key('run', run_id, 'a'))
+    for _, known in pairs(get(key('run', run_id, 'm')) or {}) do drop_made(known) end
+    call('DEL', key('run', run_id), key('run', run_id, 'f'), key('run', run_id, 'p'), key('run', run_id, 'a'), key('run', run_id, 'm'),
+      key('run', run_id, 'o'))
   end
   local refs = key('blob', job.blob)
   call('SREM', refs, id)

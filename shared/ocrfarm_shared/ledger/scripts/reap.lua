@@ -15,9 +15,17 @@ local function wanted(blob)
   end
 end
 
+-- What a worker made lives as long as the run that it was made of.
+local function made_of_a_run(blob)
+  local run = call('GET', key('made', blob))
+  if run and call('EXISTS', key('run', run)) == 1 then return true end
+  call('DEL', key('made', blob))
+  return false
+end
+
 local function consider(blob)
   local pinned = call('ZSCORE', key('pins'), blob)
-  if wanted(blob) then return true end
+  if wanted(blob) or made_of_a_run(blob) then return true end
   if pinned and tonumber(pinned) >= NOW then return false end
   call('SET', key('reaping', blob), '1', 'EX', 30)
   free[#free + 1] = blob

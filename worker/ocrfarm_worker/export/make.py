@@ -1,0 +1,38 @@
+"""The artefact of a claimed unit: made, stored as a blob, its name told."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from pathlib import Path
+
+from ocrfarm_shared.artefacts import Artefact
+from ocrfarm_shared.blobs import BlobStore
+from ocrfarm_shared.errors import Internal
+from ocrfarm_shared.ledger.records import ClaimedUnit
+from ocrfarm_worker.document import Limits
+from ocrfarm_worker.export.picture import picture
+from ocrfarm_worker.hands import Hands
+
+
+def make(claimed: ClaimedUnit, path: Path, limits: Limits, me: Hands) -> tuple[str, int]:
+    """The stored blob's name and its size in bytes. Raises DocumentError, FarmError, OSError."""
+    wanted = Artefact.of(claimed.name)
+    if wanted.form == "pdf":
+        raise Internal
+    page = me.decoder.page(path, claimed.media_type, wanted.page, claimed.options.options.dpi, limits)
+    return _store(claimed, picture(page, wanted.width, wanted.form), BlobStore(me.settings.blob_folder))
+
+
+def _store(claimed: ClaimedUnit, body: bytes, blobs: BlobStore) -> tuple[str, int]:
+    """Under a name that no other attempt has: not by its content, so that it never meets a file that is just being unlinked. Where the
+    attempt is not recorded, the file belongs to nobody, and the dispatcher's hourly look removes it."""
+    name = BlobStore.name(claimed.tenant, hashlib.sha256(f"{claimed.unit}:{claimed.token}".encode()).hexdigest())
+    blobs.prepare()
+    temporary = blobs.incoming / f"made-{secrets.token_hex(8)}"
+    try:
+        temporary.write_bytes(body)
+        blobs.keep(temporary, name)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return name, len(body)
