@@ -58,7 +58,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def _serve_web(app: FastAPI, settings: Settings) -> None:
-    """The drop page at `/`, the interface's description for people at `/docs`: static files of ours, no outside host."""
+    """The web page at `/`, the interface's description for people at `/docs`: static files of ours, no outside host."""
     web = Path(str(resources.files("ocrfarm_api") / "web"))
 
     @app.get("/", include_in_schema=False)

@@ -46,6 +46,7 @@ class Hands:
         self.process = f"{self.node}:{os.getpid()}:{time.time_ns() // 1_000_000}"
         self.decoder = Decoder(Caps.of(settings))
         self.page_log = PageLog()
+        self.pages_read = 0  # by this process since it began
         self._holding: Holding | None = None
         self._engines: dict[str, Engines] = {}
         self._stop = threading.Event()
@@ -117,6 +118,7 @@ class Hands:
             "version": version(),
             "profiles": sorted(self._engines),
             "reading": held.unit if held else None,
+            "pages_read": self.pages_read,
         }
 
 

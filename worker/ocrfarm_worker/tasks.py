@@ -103,7 +103,9 @@ def _do(claimed: ClaimedUnit, me: Hands) -> bool:
         return insist(me.ledger, made, me.settings.lease_s)
     page = read(claimed, path, limits, me)
     call = calls.finish_page(claimed.unit, claimed.token, page, cacheable=as_asked(claimed), counters=_counters(page))
-    return insist(me.ledger, call, me.settings.hard_time_limit_s)
+    recorded = insist(me.ledger, call, me.settings.hard_time_limit_s)
+    me.pages_read += recorded
+    return recorded
 
 
 def reader_of(profile: str) -> str:

@@ -59,7 +59,10 @@ async def get_farm(farm: TheFarm, caller: Watcher) -> Response:
 
 
 def _nodes(state: FarmState, *, whole: bool) -> list[NodeView]:
-    """Worker processes by the node that they run on; with `whole`, which units they read, of whatever tenant."""
+    """Worker processes by the node that they run on, with the pages that they read since each began.
+
+    With `whole`: which units they read, of whatever tenant.
+    """
     by_name: dict[str, list[dict[str, object]]] = {}
     for process, said in sorted(state.processes.items()):
         by_name.setdefault(str(said.get("node") or process), []).append({"process": process, **said})
@@ -70,6 +73,7 @@ def _nodes(state: FarmState, *, whole: bool) -> list[NodeView]:
             version=str(processes[0].get("version") or ""),
             info={
                 "profiles": sorted({str(p) for said in processes for p in _texts(said.get("profiles"))}),
+                "pages_read": sum(n for said in processes if isinstance(n := said.get("pages_read"), int)),
                 **({"reading": [said["reading"] for said in processes if said.get("reading")]} if whole else {}),
             },
         )

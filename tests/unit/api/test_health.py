@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
-import pytest
 from tests.unit.api.running_gateway import Gateway
 
-from ocrfarm_shared.contracts import FarmView, ProfileView
+import ocrfarm_api
+from ocrfarm_shared.contracts import FarmView, JobState, ProfileView
+from ocrfarm_shared.errors import OcrFarmError
 from ocrfarm_shared.profiles import profiles
 from ocrfarm_shared.version import version
 
@@ -35,7 +37,7 @@ def test_the_farm_by_nodes(gateway: Gateway) -> None:
     gateway.claim()
     view = FarmView.model_validate(gateway.http.get("/v1/farm").json())
     assert [(node.name, node.slots, node.version) for node in view.nodes] == [("a", 2, "1.0"), ("b", 1, "0.9")]
-    assert view.nodes[0].info == {"profiles": ["accurate-int8"], "reading": ["run_x:1"]}
+    assert view.nodes[0].info == {"profiles": ["accurate-int8"], "pages_read": 0, "reading": ["run_x:1"]}
     assert (view.slots, view.queued_units, view.running_units, view.pages_total) == (3, 7, 1, 1)
     assert view.oldest_queued_s is not None
     assert 0 <= view.oldest_queued_s < 60
@@ -106,19 +108,48 @@ def test_every_route_is_described(gateway: Gateway) -> None:
             assert "HTTPValidationError" not in str(operation["responses"]), path
 
 
-@pytest.mark.parametrize(
-    ("path", "kind"),
-    [("/", "text/html"), ("/docs", "text/html"), ("/web/app.js", "text/javascript"), ("/web/style.css", "text/css")],
-)
-def test_pages_are_ours_alone(gateway: Gateway, path: str, kind: str) -> None:
-    """No other host is asked for anything, no script or style stands inside the page."""
-    answer = gateway.http.get(path)
-    assert answer.status_code == 200
-    assert answer.headers["content-type"].startswith(kind)
-    assert "default-src 'self'" in answer.headers["content-security-policy"]
-    assert answer.headers["x-content-type-options"] == "nosniff"
-    assert not re.search(r"https?://(?!127\.0\.0\.1|localhost|www\.w3\.org)", answer.text)
-    if kind == "text/html":
-        assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\bon\w+=|\bstyle=", answer.text)
-    if path.endswith(".js"):
-        assert not re.search(r"innerHTML|insertAdjacentHTML|document\.write|\beval\b", answer.text)
+WEB = Path(ocrfarm_api.__file__).parent / "web"
+KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+
+
+def test_pages_are_ours_alone(gateway: Gateway) -> None:
+    """No other host is asked for anything, no script or style stands inside a page, and no text is ever put in as HTML."""
+    files = {f"/web/{file.relative_to(WEB)}": file for file in sorted(WEB.rglob("*")) if file.is_file()}
+    assert len([path for path in files if path.endswith(".js")]) > 10
+    for path, file in ({"/": WEB / "index.html", "/docs": WEB / "docs.html"} | files).items():
+        answer = gateway.http.get(path)
+        assert answer.status_code == 200, path
+        assert answer.headers["content-type"].startswith(KINDS[file.suffix]), path
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'; script-src 'self'; style-src 'self'" in policy
+        assert "unsafe" not in policy
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.content == file.read_bytes()
+        assert not re.search(r"https?://(?!127\.0\.0\.1|localhost|www\.w3\.org)", answer.text), path
+        if file.suffix == ".html":
+            assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\bon\w+=|\bstyle=", answer.text), path
+        if file.suffix == ".js":
+            assert not re.search(r"(inner|outer)HTML|insertAdjacentHTML|document\.write|\beval\b", answer.text), path
+            assert len(answer.text.splitlines()) <= 310, f"{path} wants to be two files"
+
+
+def test_the_page_speaks_both_languages() -> None:
+    """Every word that the page asks for is in the table, in English and in Chinese; none stands there unused."""
+    scripts = {file: file.read_text("utf8") for file in WEB.rglob("*.js")}
+    table = scripts[WEB / "js" / "words.js"]
+    words = dict(re.findall(r'^  "?([\w-]+)"?: \["(.*)"\],$', table, re.MULTILINE))
+    assert len(words) > 80
+    assert [name for name, said in words.items() if not re.search('", ".+$', said)] == []
+    asked = set(re.findall(r'data-t(?:-label)?="([^"]+)"', (WEB / "index.html").read_text("utf8")))
+    others = "".join(source for file, source in scripts.items() if file.name != "words.js")
+    quoted = set(re.findall(r'"([\w-]+)"', others)) | {state.value for state in JobState}
+    assert asked <= set(words)
+    assert set(re.findall(r'\bt\("([\w-]+)"', others)) <= set(words)
+    assert {name for name in words if name not in asked | quoted} == set()
+    assert set(re.findall(r"(\w+): \"[^\"]+\"", table[table.index("const ERRORS") :])) >= {
+        kind.code for kind in errors_of(OcrFarmError) if kind.code != "bad_request"
+    } - {"method_not_allowed", "idempotency_conflict"}
+
+
+def errors_of(kind: type[OcrFarmError]) -> list[type[OcrFarmError]]:
+    return [found for child in kind.__subclasses__() for found in (child, *errors_of(child))]
