@@ -1,7 +1,7 @@
 """`ocrfarm dispatcher`: what must happen though nobody asks. Any number may run; a lock in Redis lets one of them lead.
 
-Every round: take back lost leases and lost messages, end what is past its deadline, expire results (one script, `sweep`), and unlink
-uploads that no job refers to. Every hour: look for files that the ledger never heard of, left by a gateway that died. It outlives every
+Every round: take back lost leases and lost messages, end what is past its deadline, expire results (one script, `sweep`), close batches that
+nobody closed (`batch_tend`), and unlink uploads that no job refers to. Every hour: look for files that the ledger never heard of, left by a gateway that died. It outlives every
 restart of Redis: a killed worker's page comes back through here, so this process ends on SIGTERM or SIGINT alone.
 """
 
@@ -24,7 +24,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from ocrfarm_shared.blobs import BlobStore
-from ocrfarm_shared.ledger import Ledger, calls
+from ocrfarm_shared.ledger import Ledger, batch_calls, calls
 from ocrfarm_shared.ledger.client import CONNECTION
 from ocrfarm_shared.settings import Settings
 from ocrfarm_shared.telemetry import log_context
@@ -100,6 +100,9 @@ class Dispatcher:
                 log.info("swept: %s", swept)
             if max(swept.lost, swept.delayed, swept.deadlines, swept.expired) < SWEEP_LIMIT:
                 break
+        tended = self.ledger(batch_calls.tend(self.settings))
+        if tended.anything:
+            log.info("batches: %s", tended)
         self._reap()
         if time.monotonic() >= self._housekeeping_due:
             self._find_orphans()

@@ -75,7 +75,7 @@ async def receive(
     try:
         came = 0
         feed = reader.feed if reader else spool.feed
-        async for piece in _steady(body):
+        async for piece in steady(body):
             came += len(piece)
             if came > allowed:
                 raise too_large
@@ -96,16 +96,19 @@ async def receive(
         content = await spool.close()
         yield Received(spool.path, content, spool.size, kind, filename, fields)
     except OSError as err:
-        if err.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):  # EFBIG: a limit of the process, as systemd sets it
-            raise FarmFull(
-                "The farm's disk is full; try again after Retry-After seconds.", retry_after=FULL_DISK_RETRY_S
-            ) from err
-        raise
+        raise (disk_full(err) or err) from err
     finally:
         await spool.discard()
 
 
-async def _steady(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+def disk_full(err: OSError) -> FarmFull | None:
+    """The refusal that a full disk is answered with; None for any other error."""
+    if err.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):  # EFBIG: a limit of the process, as systemd sets it
+        return None
+    return FarmFull("The farm's disk is full; try again after Retry-After seconds.", retry_after=FULL_DISK_RETRY_S)
+
+
+async def steady(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """The pieces; a sender who falls silent must not hold a connection and a file for ever. Raises RequestError."""
     pieces = aiter(body)
     while True:

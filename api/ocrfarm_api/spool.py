@@ -55,6 +55,10 @@ class Spool:
         await self._run(self._finish)
         return self._hash.hexdigest()
 
+    def forget(self) -> None:
+        """Let go of what waits to be written: it is not wanted any more."""
+        self._waiting, self._waiting_bytes = [], 0
+
     async def discard(self) -> None:
         """Remove the file, if it is still where it was written."""
         if self._file is not None or self.path.exists():  # one look, not worth a change of threads

@@ -21,13 +21,25 @@ from ocrfarm_api.options import check_single_page
 from ocrfarm_api.waiting import find
 from ocrfarm_shared.blobs import BlobStore
 from ocrfarm_shared.contracts import CacheMode, Submission
-from ocrfarm_shared.errors import Expired, FarmUnavailable, IdempotencyConflict, TooLarge, Unauthorized
+from ocrfarm_shared.errors import (
+    BatchClosed,
+    BatchFull,
+    Expired,
+    FarmUnavailable,
+    IdempotencyConflict,
+    NotFound,
+    OcrFarmError,
+    TooLarge,
+    Unauthorized,
+)
 from ocrfarm_shared.fingerprint import cache_key, reader_print, request_print
 from ocrfarm_shared.ledger import calls
-from ocrfarm_shared.ledger.calls import Upload
+from ocrfarm_shared.ledger.calls import Submitted, Upload
+from ocrfarm_shared.ledger.place import Place
 from ocrfarm_shared.ledger.records import JobRecord
 from ocrfarm_shared.profiles import get_profile, model_versions
 
+NO_BATCH = "There is no such batch here, or its record has expired."
 UNLINKING_S = 5.0  # milliseconds as a rule; a dispatcher that died in between holds an upload for 30 s
 
 
@@ -43,18 +55,46 @@ async def submit(
     farm: Farm, caller: Caller, received: Received, submission: Submission, idempotency_key: str | None = None
 ) -> JobRecord:
     """Raises FarmFull, OverQuota, IdempotencyConflict, NoSuchPage, FarmUnavailable and the ledger's RedisError."""
+    key = _Key(idempotency_key, request_print(received.content, submission.ocr) if idempotency_key else "")
+    answer = await _put(farm, caller, received, submission, key)
+    assert answer.record is not None
+    return answer.record
+
+
+async def add(
+    farm: Farm,
+    caller: Caller,
+    received: Received,
+    submission: Submission,
+    place: Place,
+    turn: Callable[[], Awaitable[None]],
+) -> Submitted:
+    """The same, into a batch. `turn` is awaited before anything is recorded, so that items are numbered in the order in which they came
+    although several are stored at a time. Raises BatchClosed, BatchFull and NotFound too. The answer has no record where the same item was
+    there already as a file that became no job, or its job is gone."""
+    return await _put(farm, caller, received, submission, _Key(None, ""), place, turn)
+
+
+async def _put(
+    farm: Farm,
+    caller: Caller,
+    received: Received,
+    submission: Submission,
+    key: _Key,
+    place: Place | None = None,
+    turn: Callable[[], Awaitable[None]] | None = None,
+) -> Submitted:
     if not received.kind.many:
         check_single_page(submission.ocr.pages)
     upload = Upload(
         BlobStore.name(caller.tenant, received.content), received.kind.media_type, received.size, received.kind.many
     )
-    key = _Key(idempotency_key, request_print(received.content, submission.ocr) if idempotency_key else "")
 
     async def store() -> None:
         keep = farm.blobs.keep
         await asyncio.get_running_loop().run_in_executor(farm.threads, keep, received.temporary, upload.blob)
 
-    return await _enter(farm, caller, upload, submission, key, store, came=received.size)
+    return await _enter(farm, caller, upload, submission, key, store, came=received.size, place=place, turn=turn)
 
 
 async def again(farm: Farm, caller: Caller, job_id: str, idempotency_key: str | None = None) -> JobRecord:
@@ -75,7 +115,10 @@ async def again(farm: Farm, caller: Caller, job_id: str, idempotency_key: str | 
     async def store() -> None:
         raise Expired("The document of this job is no longer kept; submit it again.")
 
-    return await _enter(farm, caller, upload, submission, _Key(idempotency_key, f"again:{job_id}"), store, came=0)
+    key = _Key(idempotency_key, f"again:{job_id}")
+    answer = await _enter(farm, caller, upload, submission, key, store, came=0)
+    assert answer.record is not None
+    return answer.record
 
 
 async def _enter(
@@ -87,13 +130,16 @@ async def _enter(
     store: Callable[[], Awaitable[None]],
     *,
     came: int,
-) -> JobRecord:
+    place: Place | None = None,
+    turn: Callable[[], Awaitable[None]] | None = None,
+) -> Submitted:
     limits = limits_of(farm, caller)
     if 0 < limits.bytes_per_day < came:
         raise TooLarge(
             f"This document alone is larger than the {limits.bytes_per_day / 1e6:g} MB that you may send in 24 hours."
         )
     versions = model_versions(get_profile(submission.ocr.profile))
+    found = farm.blobs.path(upload.blob).exists()
     call = calls.submit(
         tenant=caller.tenant,
         limits=limits,
@@ -107,8 +153,11 @@ async def _enter(
         idempotency_print=key.named,
         reader=reader_print(versions),
         stored=False,
-        found=farm.blobs.path(upload.blob).exists(),
+        found=found,
+        place=place,
     )
+    if turn is not None and found:  # else the first answer is that it must be stored
+        await turn()
     loop = asyncio.get_running_loop()
     limit = loop.time() + UNLINKING_S
     while (answer := await farm.ledger(call)).outcome == "wait":
@@ -117,13 +166,22 @@ async def _enter(
         await asyncio.sleep(0.02)
     if answer.outcome == "store":
         await store()
+        if turn is not None:
+            await turn()
         answer = await farm.ledger(calls.stored(call))
     if answer.refusal is not None:
         farm.let_in.forget(caller.tenant)
         raise refused(answer.refusal, limits)
-    if answer.outcome == "revoked":
-        raise Unauthorized("This API key was revoked, or has expired, while the document came in.")
-    if answer.outcome == "conflict":
-        raise IdempotencyConflict
-    assert answer.record is not None
-    return answer.record
+    if answer.outcome in _REFUSALS:
+        kind, said = _REFUSALS[answer.outcome]
+        raise kind(said)
+    return answer
+
+
+_REFUSALS: dict[str, tuple[type[OcrFarmError], str | None]] = {
+    "revoked": (Unauthorized, "This API key was revoked, or has expired, while the document came in."),
+    "conflict": (IdempotencyConflict, None),
+    "no_batch": (NotFound, NO_BATCH),
+    "closed": (BatchClosed, None),
+    "batch_full": (BatchFull, None),
+}

@@ -7,11 +7,14 @@
     │   ├── IdempotencyConflict   422 idempotency_conflict
     │   ├── MissingFile           400 missing_file
     │   ├── TooLarge              413 too_large
+    │   │   └── ZipBomb           413 zip_bomb
     │   ├── UnsupportedType       415 unsupported_type
     │   ├── NotFound              404 not_found
     │   ├── MethodNotAllowed      405 method_not_allowed
     │   ├── AlreadyEnded          409 already_ended
     │   ├── NotSucceeded          409 not_succeeded
+    │   ├── BatchClosed           409 batch_closed
+    │   ├── BatchFull             413 batch_full
     │   ├── Expired               410 expired
     │   ├── Unauthorized          401 unauthorized
     │   ├── Forbidden             403 forbidden
@@ -100,6 +103,11 @@ class TooLarge(RequestError):
     default = "The upload is larger than this farm takes; split it or reduce its resolution."
 
 
+class ZipBomb(TooLarge):
+    code, title = "zip_bomb", "Zip bomb"
+    default = "The zip unpacks to far more than documents do; what is left of it is not opened."
+
+
 class UnsupportedType(RequestError):
     code, status, title = "unsupported_type", 415, "Not a document"
     default = "The file is none of PNG, JPEG, WebP, BMP, GIF, TIFF, PDF; convert it to one of these."
@@ -139,6 +147,16 @@ class NotSucceeded(RequestError):
         "No result",
         "The job did not succeed, so that it has no result.",
     )
+
+
+class BatchClosed(RequestError):
+    code, status, title = "batch_closed", 409, "Batch closed"
+    default = "The batch is closed and takes no more files; make another for them."
+
+
+class BatchFull(RequestError):
+    code, status, title = "batch_full", 413, "Batch full"
+    default = "The batch holds as many documents as this farm takes in one; make another for the rest."
 
 
 class Expired(RequestError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from redis.exceptions import RedisError
@@ -25,11 +25,11 @@ from ocrfarm_api.routes.answers import (
     job_view,
     problems,
 )
-from ocrfarm_api.routes.submission_form import REQUEST_BODY
+from ocrfarm_api.routes.submission_form import REQUEST_BODY, with_query
 from ocrfarm_api.submit import again, submit
 from ocrfarm_api.waiting import find, no_such_job, until_ended
 from ocrfarm_shared.contracts import JobList, JobState, JobView
-from ocrfarm_shared.errors import AlreadyEnded, BadOption, MissingFile, Unauthorized
+from ocrfarm_shared.errors import AlreadyEnded, BadOption, Unauthorized
 from ocrfarm_shared.ledger import calls
 from ocrfarm_shared.ledger.records import JobRecord
 
@@ -67,7 +67,7 @@ async def submit_document(
         threads=farm.threads,
         limit=farm.settings.max_upload_bytes,
     ) as received:
-        fields = _with_query(request, received.fields)
+        fields = with_query(request, received.fields)
         if received.filename:
             fields["filename"] = received.filename
         asked = options.submission(fields, farm.settings)
@@ -84,23 +84,6 @@ async def _held(farm: Farm, caller: Caller, made: JobRecord, wait: float) -> Job
         except (RedisError, Unauthorized) as err:
             log.warning("stopped waiting for %s: %s", made.id, err)
     return made
-
-
-def _with_query(request: Request, fields: Any) -> dict[str, Any]:
-    """The options from the body and from the query together. Raises BadOption for one that was sent twice."""
-    found = dict(fields)
-    for name in request.query_params:
-        if name == "wait":
-            continue
-        values = request.query_params.getlist(name)
-        if name in found or (len(values) > 1 and name != "languages"):
-            raise BadOption(f"The option `{name[:100]}` was sent more than once.")
-        found[name] = ",".join(values)
-    if "file" in found:
-        raise MissingFile(
-            "`file` must be a part of a multipart/form-data body, not a query parameter or a JSON member."
-        )
-    return found
 
 
 @router.get("/v1/jobs", response_model=JobList, responses=problems(422, 503))

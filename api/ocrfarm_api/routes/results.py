@@ -44,10 +44,10 @@ def _with_pages(head: BaseModel, pages: list[bytes]) -> bytes:
     return b"".join([head.model_dump_json(exclude={"pages"})[:-1].encode(), b',"pages":[', b",".join(pages), b"]}"])
 
 
-_TYPES = {"json": "application/json"} | {name: form.media_type for name, form in TEXT_FORMATS.items()}
+MEDIA_TYPES = {"json": "application/json"} | {name: form.media_type for name, form in TEXT_FORMATS.items()}
 
 
-def _write(form: str, pages: Iterable[Page], record: JobRecord) -> bytes:
+def write_result(form: str, pages: Iterable[Page], record: JobRecord) -> bytes:
     if form == "json":
         return _json(pages, record.page_count)
     name = record.view.filename or record.id
@@ -61,7 +61,7 @@ def _write(form: str, pages: Iterable[Page], record: JobRecord) -> bytes:
     | {
         200: {
             "description": "As an attachment.",
-            "content": {kind.split(";")[0]: {"schema": {"type": "string"}} for kind in list(_TYPES.values())[1:]},
+            "content": {kind.split(";")[0]: {"schema": {"type": "string"}} for kind in list(MEDIA_TYPES.values())[1:]},
         },
         202: {"description": "Not ready; ask again after Retry-After seconds."},
     },
@@ -70,22 +70,22 @@ async def get_result(
     farm: TheFarm,
     caller: Reader,
     job_id: JobId,
-    format: Annotated[str, Query(description=f"One of: {', '.join(_TYPES)}.")] = "json",
+    format: Annotated[str, Query(description=f"One of: {', '.join(MEDIA_TYPES)}.")] = "json",
 ) -> Response:
     """The document's text, lines and words with confidences and polygons. 409, with the reason, for a job that failed."""
-    if format not in _TYPES:
-        raise BadOption(f"`format`: there is no {format[:40]!r}; there are: {', '.join(_TYPES)}.")
+    if format not in MEDIA_TYPES:
+        raise BadOption(f"`format`: there is no {format[:40]!r}; there are: {', '.join(MEDIA_TYPES)}.")
     record = await find(farm, caller.tenant, job_id)
     if not record.view.state.ended:
         return as_json(job_view(record), 202, {"Retry-After": POLL_S})
     if record.view.state in (JobState.FAILED, JobState.CANCELLED):
         return problem(NotSucceeded(why_not(record)), f"/v1/jobs/{job_id}/result", because=record.view.error)
-    raw = await _raw_pages(farm, record)
+    raw = await raw_pages(farm, record)
     if not raw:
         raise Expired
-    body = await _in_thread(farm, lambda: _write(format, _unpack(raw), record))
+    body = await _in_thread(farm, lambda: write_result(format, unpack(raw), record))
     headers = {"Content-Disposition": attachment(record, format)}
-    return Response(body, 200, headers, media_type=_TYPES[format])
+    return Response(body, 200, headers, media_type=MEDIA_TYPES[format])
 
 
 @router.get("/v1/jobs/{job_id}/pages", response_model=PageList, responses=problems(404, 410, 422, 503))
@@ -100,15 +100,15 @@ async def get_pages(
     record = await find(
         farm, caller.tenant, job_id
     )  # before the pages: a state that has ended promises that none is missing
-    raw = await _raw_pages(farm, record, after, limit)
+    raw = await raw_pages(farm, record, after, limit)
     view = record.view
     head = PageList(state=view.state, progress=view.progress, pages=[])
-    body = await _in_thread(farm, lambda: _with_pages(head, [page.model_dump_json().encode() for page in _unpack(raw)]))
+    body = await _in_thread(farm, lambda: _with_pages(head, [page.model_dump_json().encode() for page in unpack(raw)]))
     headers = {} if view.state.ended else {"Retry-After": POLL_S}
     return Response(body, 200, headers, media_type="application/json")
 
 
-async def _raw_pages(farm: Farm, record: JobRecord, after: int = 0, limit: int = 100_000) -> Sequence[bytes]:
+async def raw_pages(farm: Farm, record: JobRecord, after: int = 0, limit: int = 100_000) -> Sequence[bytes]:
     """The packed pages; a document of a thousand pages is unpacked in a thread, not on the event loop. Raises Expired."""
     if record.gone:
         raise Expired
@@ -121,7 +121,7 @@ async def _raw_pages(farm: Farm, record: JobRecord, after: int = 0, limit: int =
     return await farm.ledger(Call(asked.script, payloads, asked.arguments))
 
 
-def _unpack(raw: Sequence[bytes]) -> Iterator[Page]:
+def unpack(raw: Sequence[bytes]) -> Iterator[Page]:
     return map(calls.unpack_page, raw)
 
 

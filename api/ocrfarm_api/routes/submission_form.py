@@ -1,10 +1,14 @@
-"""The description of POST /v1/jobs' body for /openapi.json: it is read as it streams, so FastAPI cannot derive it."""
+"""Options of a submission: from body and query together, and the description of the bodies for /openapi.json: they are read as they stream,
+so FastAPI cannot derive it."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from starlette.requests import Request
+
 from ocrfarm_shared.contracts import CacheMode, Layout, Priority, ReadingOptions
+from ocrfarm_shared.errors import BadOption, MissingFile
 from ocrfarm_shared.profiles import default_profile, profiles
 
 _OPTIONS: dict[str, Any] = {
@@ -62,3 +66,63 @@ REQUEST_BODY: dict[str, Any] = {
         },
     },
 }
+
+_MANY_FILES: dict[str, Any] = {"type": "array", "items": {"type": "string", "format": "binary"}}
+_RAW: dict[str, Any] = {"schema": {"type": "string", "format": "binary", "description": "A zip, or one document."}}
+_BATCH_OPTIONS = {
+    **_FORM_OPTIONS,
+    "priority": {"type": "string", "enum": [str(name) for name in Priority], "default": "bulk"},
+    "close": {"type": "boolean", "default": False, "description": "No more files come: close it after these."},
+}
+
+BATCH_BODY: dict[str, Any] = {
+    "required": False,
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "properties": {
+                    **_BATCH_OPTIONS,
+                    "key": {
+                        "type": "string",
+                        "maxLength": 255,
+                        "description": "Before a file: its name for you; the same key again adds nothing.",
+                    },
+                    "file": _MANY_FILES,
+                },
+            }
+        },
+        "application/json": {"schema": {"type": "object", "properties": _BATCH_OPTIONS}},
+        "application/zip": _RAW,
+    },
+}
+FILES_BODY: dict[str, Any] = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["file"],
+                "properties": {"key": {"type": "string", "maxLength": 255}, "file": _MANY_FILES},
+            }
+        },
+        "application/zip": _RAW,
+    },
+}
+
+
+def with_query(request: Request, fields: Any) -> dict[str, Any]:
+    """The options from the body and from the query together. Raises BadOption for one that was sent twice."""
+    found = dict(fields)
+    for name in request.query_params:
+        if name == "wait":
+            continue
+        values = request.query_params.getlist(name)
+        if name in found or (len(values) > 1 and name != "languages"):
+            raise BadOption(f"The option `{name[:100]}` was sent more than once.")
+        found[name] = ",".join(values)
+    if "file" in found:
+        raise MissingFile(
+            "`file` must be a part of a multipart/form-data body, not a query parameter or a JSON member."
+        )
+    return found

@@ -79,19 +79,21 @@ class ListedItem:
         if not row.get("row"):
             return cls(BatchItem(number=number, job=job_id), None)
         record = JobRecord.of(row["row"])
-        view = record.view
-        return cls(
-            BatchItem(
-                number=number,
-                filename=view.filename,
-                key=row["row"]["job"].get("item_key") or None,
-                state=view.state,
-                job=record.id,
-                cached=view.cached,
-                error=view.error,
-            ),
-            record,
-        )
+        return cls(item_of(record), record)
+
+
+def item_of(record: JobRecord) -> BatchItem:
+    """A job as an item of its batch."""
+    view = record.view
+    return BatchItem(
+        number=record.item,
+        filename=view.filename,
+        key=record.item_key,
+        state=view.state,
+        job=record.id,
+        cached=view.cached,
+        error=view.error,
+    )
 
 
 @dataclass(frozen=True)

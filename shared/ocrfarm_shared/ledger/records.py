@@ -39,6 +39,9 @@ class JobRecord:
     submission: Submission
     page_count: int | None
     view: JobView
+    item: int = 0
+    """Its number in its batch, from 1; 0: in none."""
+    item_key: str | None = None
 
     @classmethod
     def of(cls, row: dict[str, Any]) -> Self:
@@ -76,6 +79,8 @@ class JobRecord:
             submission=stored(Submission, job["submission"]),
             page_count=_count(run.get("page_count")) or _count(run.get("total")),
             view=view,
+            item=int(job.get("item") or 0),
+            item_key=job.get("item_key") or None,
         )
 
 

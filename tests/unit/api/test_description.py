@@ -21,7 +21,7 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
-from tests.unit.api.running_gateway import PDF, Gateway
+from tests.unit.api.running_gateway import PDF, Gateway, png
 
 from ocrfarm_shared.errors import Unreadable, WorkerLost
 
@@ -53,7 +53,13 @@ def known(gateway: Gateway) -> list[str]:
     gateway.http.post(f"/v1/jobs/{ids[-1]}/cancel").raise_for_status()
     ids.append(job(gateway, priority="bulk"))
     ids.append(str(gateway.submit(PDF + b"x", cache="off", priority="bulk").json()["id"]))
+    for parts in ([("a.png", b"no picture"), ("b.png", png())], [("c.png", png())]):
+        answer = gateway.http.post("/v1/batches", files=[("file", part) for part in parts])
+        BATCHES.append(answer.json()["id"])
     return ids
+
+
+BATCHES: list[str] = []  # one to be looked at, one to be deleted
 
 
 def settled(case: Any, known: list[str], choose: Callable[[st.SearchStrategy[Any]], Any]) -> None:
@@ -62,6 +68,8 @@ def settled(case: Any, known: list[str], choose: Callable[[st.SearchStrategy[Any
         # one job is there to be deleted, the others stay for the calls that come after
         ids = known[-1:] if case.method == "DELETE" else known[:-1]
         case.path_parameters["job_id"] = choose(st.sampled_from(ids))
+    if "batch_id" in (case.path_parameters or {}) and choose(st.integers(0, 3)):
+        case.path_parameters["batch_id"] = BATCHES[case.method == "DELETE"]
     if "wait" in (case.query or {}):
         case.query["wait"] = choose(st.sampled_from([0, 0.01, "x", -1, 61]))
 

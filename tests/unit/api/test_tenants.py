@@ -43,6 +43,16 @@ ROLES = {
     ("GET", "/v1/dead-letters"): {"read"},
     ("GET", "/v1/dead-letters/{job_id}"): {"read"},
     ("POST", "/v1/dead-letters/{job_id}/replay"): {"submit"},
+    ("POST", "/v1/batches"): {"submit"},
+    ("GET", "/v1/batches"): {"read"},
+    ("GET", "/v1/batches/{batch_id}"): {"read"},
+    ("DELETE", "/v1/batches/{batch_id}"): {"submit"},
+    ("POST", "/v1/batches/{batch_id}/files"): {"submit"},
+    ("POST", "/v1/batches/{batch_id}/close"): {"submit"},
+    ("POST", "/v1/batches/{batch_id}/cancel"): {"submit"},
+    ("GET", "/v1/batches/{batch_id}/jobs"): {"read"},
+    ("GET", "/v1/batches/{batch_id}/events"): {"read"},
+    ("GET", "/v1/batches/{batch_id}/results"): {"read"},
     ("POST", "/v1/keys"): {"admin"},
     ("GET", "/v1/keys"): {"admin"},
     ("DELETE", "/v1/keys/{key_id}"): {"admin"},
@@ -97,6 +107,12 @@ class Door:
         self.gateway.fail(WorkerLost())
         return str(answer.json()["id"])
 
+    def batch_of_a(self) -> str:
+        """An open batch with a file that became no job."""
+        answer = self.a.post("/v1/batches", files={"file": ("secret.png", b"no picture")}, data={"tag": "mine"})
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["id"])
+
 
 @pytest.fixture
 def door(make_gateway: Callable[..., Gateway]) -> Iterator[Door]:
@@ -106,11 +122,14 @@ def door(make_gateway: Callable[..., Gateway]) -> Iterator[Door]:
         client.close()
 
 
-def send(client: httpx.Client, method: str, path: str, job_id: str, key_id: str = "0" * 16) -> httpx.Response:
-    """The request that the route takes, about that job."""
-    where = path.format(job_id=job_id, key_id=key_id)
+NEVER = "0" * 32
+
+
+def send(client: httpx.Client, method: str, path: str, job_id: str, batch_id: str = f"batch_{NEVER}") -> httpx.Response:
+    """The request that the route takes, about that job or batch."""
+    where = path.format(job_id=job_id, batch_id=batch_id, key_id="0" * 16)
     assert "{" not in where, f"say here what {path} is about"
-    if (method, path) == ("POST", "/v1/jobs"):
+    if (method, path) in {("POST", "/v1/jobs"), ("POST", "/v1/batches/{batch_id}/files")}:
         return client.post(where, files={"file": png()})
     if path == "/v1/events":
         return client.get(where, params={"jobs": job_id})
@@ -173,13 +192,26 @@ def test_another_tenants_job_is_404_as_one_that_never_was(door: Door, method: st
     assert send(door.a, method, path, job).status_code != 404
 
 
+@pytest.mark.parametrize(("method", "path"), [route for route in LOCKED if "{batch_id}" in route[1]])
+def test_another_tenants_batch_is_404_as_one_that_never_was(door: Door, method: str, path: str) -> None:
+    batch = door.batch_of_a()
+    before = door.a.get(f"/v1/batches/{batch}").json()
+    for client in (door.b, door.client(tenant="b", roles=tuple(Role))):
+        answer, never = send(client, method, path, "", batch), send(client, method, path, "")
+        assert answer.status_code == never.status_code == 404
+        assert answer.text.replace(batch, "ID") == never.text.replace(f"batch_{NEVER}", "ID")
+    assert door.a.get(f"/v1/batches/{batch}").json() == before
+    assert send(door.a, method, path, "", batch).status_code != 404
+
+
 @pytest.mark.parametrize(
     ("method", "path"), [route for route in LOCKED if "{" not in route[1] and not about_a_job(route[1])]
 )
 def test_lists_name_nothing_of_another_tenant(door: Door, method: str, path: str) -> None:
-    job = door.job_of_a()
+    job, batch = door.job_of_a(), door.batch_of_a()
     for client in (door.b, door.client(tenant="b", roles=tuple(Role))):
         answer = send(client, method, path, job)
+        assert batch not in answer.text
         if path not in NO_DOCUMENTS and answer.status_code != 403:
             assert answer.status_code in (200, 201, 202), answer.text
         assert job not in answer.text
