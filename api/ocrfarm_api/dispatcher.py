@@ -1,8 +1,9 @@
 """`ocrfarm dispatcher`: what must happen though nobody asks. Any number may run; a lock in Redis lets one of them lead.
 
-Every round: take back lost leases and lost messages, end what is past its deadline, expire results (one script, `sweep`), close batches that
-nobody closed (`batch_tend`), and unlink uploads that no job refers to. Every hour: look for files that the ledger never heard of, left by a gateway that died. It outlives every
-restart of Redis: a killed worker's page comes back through here, so this process ends on SIGTERM or SIGINT alone.
+Every round: take back lost leases and lost messages, end what is past its deadline, expire results (one script, `sweep`), close
+batches that nobody closed (`batch_tend`), and unlink uploads that no job refers to. Every hour: look for files that the ledger
+never heard of, left by a gateway that died. It outlives every restart of Redis: a killed worker's page comes back through here,
+so this process ends on SIGTERM or SIGINT alone.
 """
 
 from __future__ import annotations

@@ -86,8 +86,8 @@ class BatchTeller:
     def names(self) -> set[str]:
         return {self._id}
 
-    async def look(self, heard: Collection[str] | None) -> list[Told]:
-        """`heard` says nothing that the ledger does not. Raises NotFound."""
+    async def look(self, heard: Collection[str] | None) -> list[Told]:  # noqa: ARG002 - it has one name to hear
+        """Raises NotFound."""
         call = batch_calls.items(self._tenant, self._id, order="ended", after=self._after, limit=MOST_ITEMS)
         listed = await self._farm.ledger(call)
         if listed is None:

@@ -18,7 +18,7 @@ from ocrfarm_api.callers import Caller, Reader, recheck
 from ocrfarm_api.deps import Farm, TheFarm
 from ocrfarm_api.following_batches import find_batch
 from ocrfarm_api.routes.answers import problems
-from ocrfarm_api.routes.batches import BatchId
+from ocrfarm_api.routes.batch_answers import BatchId
 from ocrfarm_api.routes.results import MEDIA_TYPES, raw_pages, unpack, write_result
 from ocrfarm_shared.contracts import JobState
 from ocrfarm_shared.errors import BadOption, Expired

@@ -110,8 +110,8 @@ def test_a_zip_that_unpacks_to_far_too_much_stops(make_gateway: Callable[..., Ga
     bomb = zipped({f"{n}.png": png(bytes(900_000)) for n in range(20)})
     batch = open_batch(gateway, content=bomb, headers={"Content-Type": "application/zip"})
     codes = [(item["error"] or {}).get("code") for item in batch["items"]]
-    assert codes[0] is None
-    assert set(codes[3:]) == {"zip_bomb"}
+    assert set(codes) <= {None, "zip_bomb"}  # several are unpacked at a time: which of them comes through is not said
+    assert codes.count(None) <= 1
     assert batch["counts"]["total"] == 20
 
 

@@ -108,8 +108,9 @@ class Door:
         return str(answer.json()["id"])
 
     def batch_of_a(self) -> str:
-        """An open batch with a file that became no job."""
-        answer = self.a.post("/v1/batches", files={"file": ("secret.png", b"no picture")}, data={"tag": "mine"})
+        """A batch that has ended, with a file that became no job."""
+        sent = {"file": ("secret.png", b"no picture")}
+        answer = self.a.post("/v1/batches", files=sent, data={"tag": "mine", "close": "true"})
         assert answer.status_code == 202, answer.text
         return str(answer.json()["id"])
 
