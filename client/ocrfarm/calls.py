@@ -216,12 +216,12 @@ def get(job: str, wait_s: float = 0) -> Call[JobView]:
     return Call("GET", _job(job), _view, params={"wait": f"{wait_s:g}"} if wait_s else {}, held_s=wait_s)
 
 
-def result(job: str, form: str) -> Call[bytes | None]:
-    """None: not ready yet."""
+def result(job: str, form: str) -> Call[bytes | float]:
+    """A number: not ready yet; so many seconds until it is worth another try, as the farm says."""
     return Call(
         "GET",
         _job(job, "/result"),
-        lambda reply: None if reply.status == 202 else reply.body,
+        lambda reply: (reply.retry_after or 0.0) if reply.status == 202 else reply.body,
         params={"format": form},
     )
 

@@ -108,11 +108,11 @@ def result(job: str, form: str, patience: Patience, timeout_s: float | None) -> 
     delays = patience.delays()
     while True:
         body = yield from run(calls.result(job, form), patience)
-        if body is not None:
+        if isinstance(body, bytes):
             return body
         if timeout_s is not None and monotonic() - started > timeout_s:
             raise TimeoutError(f"The {form} of job {job} was not made within {timeout_s:g} s.")
-        yield Pause(next(delays))
+        yield Pause(max(body, next(delays)))
 
 
 def _why_not(view: JobView) -> OcrFarmError:

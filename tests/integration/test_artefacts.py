@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+import pypdfium2 as pdfium
 import pytest
 from PIL import Image
 
@@ -65,6 +66,37 @@ def test_a_pdf_page_as_it_was_rendered(farm: RunningFarm) -> None:
     assert shown.shape == (second["height"], second["width"]) or shown.shape[1] == 3200
     missing = ready(farm, f"/v1/jobs/{job}/image?page=9")
     assert (missing.status_code, missing.json()["code"]) == (422, "no_such_page")
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PDF"])
+def test_a_searchable_pdf(farm: RunningFarm, kind: str) -> None:
+    """Every word of the result is found by an extractor of text, within 5 pixels of its box."""
+    said = unique("Find the words here")
+    out = io.BytesIO()
+    page(said).save(out, kind, **({"resolution": 100} if kind == "PDF" else {}))
+    job = sent(farm, out.getvalue(), name=f"a b.{kind.lower()}")
+    answer = ready(farm, f"/v1/jobs/{job}/result?format=pdf")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/pdf"), answer.text
+    assert answer.headers["content-disposition"].startswith('attachment; filename="a b.')
+    (read,) = farm.document(job)["pages"]
+    document = pdfium.PdfDocument(answer.content)
+    layer, (width, height) = document[0].get_textpage(), document[0].get_size()
+    assert layer.get_text_bounded().split() == said.split()
+    for word in (w for line in read["lines"] for w in line["words"]):
+        first, count = layer.search(word["text"], match_case=True).get_next()
+        boxes = [layer.get_charbox(first + n) for n in range(count)]
+        found = (min(b[0] for b in boxes) / width * read["width"], (1 - max(b[3] for b in boxes) / height) * read["height"],
+                 max(b[2] for b in boxes) / width * read["width"], (1 - min(b[1] for b in boxes) / height) * read["height"])  # fmt: skip
+        xs, ys = zip(*word["polygon"], strict=True)
+        wanted = (min(xs), min(ys), max(xs), max(ys))
+        assert max(abs(a - b) for a, b in zip(found, wanted, strict=True)) <= 5, (word, found)
+    document.close()
+
+
+def test_a_damaged_document_has_no_pdf_and_the_job_says_why(farm: RunningFarm) -> None:
+    job = sent(farm, b"%PDF-1.7\n" + b"x" * 400, name="x.pdf")
+    answer = farm.http.get(f"/v1/jobs/{job}/result?format=pdf")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "unreadable")
 
 
 def test_it_goes_with_its_job(farm: RunningFarm) -> None:

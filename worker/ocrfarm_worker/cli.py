@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 
 class Format(StrEnum):
-    """`txt`: the text alone; `json`: one result a line, polygons and confidences included; else what programs exchange."""
+    """`txt`: the text alone; `json`: one result a line, polygons and confidences included; `pdf`: the document with its text in it; else
+    what programs exchange."""
 
     TXT = "txt"
     JSON = "json"
@@ -28,6 +29,7 @@ class Format(StrEnum):
     TSV = "tsv"
     HOCR = "hocr"
     ALTO = "alto"
+    PDF = "pdf"
 
 
 class LayoutChoice(StrEnum):
@@ -50,8 +52,14 @@ def read(
     layout: Annotated[LayoutChoice, typer.Option(help="line: the image is one line or word.")] = LayoutChoice.AUTO,
     format_: Annotated[Format, typer.Option("--format", help="What is printed.")] = Format.TXT,
     pages: Annotated[str | None, typer.Option(help="Pages of a document, from 1: 3, 1-4,9 or 5-.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Folder for the results, as NAME.FORMAT. [default: they are printed]"),
+    ] = None,
 ) -> None:
     """Read the files one after another and print what they say. Exit code 1 where one could not be read."""
+    if format_ is Format.PDF and out is None and (len(files) > 1 or sys.stdout.isatty()):
+        raise typer.BadParameter("one PDF can be printed into a file or a pipe; for more, name a folder with --out.")
     from pydantic import ValidationError
     from rich.console import Console
     from rich.progress import Progress
@@ -79,14 +87,13 @@ def read(
             task = progress.add_task(file.name, total=None)
             try:
                 document = read_file(file, options, engines, decoder, progress, task)
+                _show(file, document, format_, out, options, named=len(files) > 1)
             except OcrFarmError as err:
                 failed = True
                 print(f"{file}: {err}", file=sys.stderr)
             except OSError as err:
                 failed = True
                 print(f"{file}: {err.strerror or err}", file=sys.stderr)
-            else:
-                _show(file, document, format_, named=len(files) > 1)
             progress.remove_task(task)
     if failed:
         raise typer.Exit(1)
@@ -139,17 +146,35 @@ def _engines(name: str, progress: Progress) -> Engines:
     return engines
 
 
-def _show(file: Path, document: Document, format_: Format, *, named: bool) -> None:
-    if format_ is Format.JSON:
+def _show(
+    file: Path, document: Document, format_: Format, out: Path | None, options: OcrOptions, *, named: bool
+) -> None:
+    """Printed, or written to the folder `out`: whole or not at all. Raises DocumentError, OSError."""
+    if format_ is Format.PDF:
+        from ocrfarm_shared.settings import settings
+        from ocrfarm_worker.decoding.parent import Caps
+        from ocrfarm_worker.document import Limits
+        from ocrfarm_worker.export.bound import bound
+
+        conf = settings()
+        body = bytes(bound(file, None, document.pages, options.options.dpi, Limits.of(conf), Caps.of(conf)))
+    elif format_ is Format.JSON:
         import json
 
-        print(json.dumps({"file": str(file), **document.model_dump(mode="json")}, ensure_ascii=False), flush=True)
-        return
-    if format_ is not Format.TXT:
+        body = json.dumps({"file": str(file), **document.model_dump(mode="json")}, ensure_ascii=False).encode() + b"\n"
+    elif format_ is Format.TXT:
+        head = f"--- {file}\n" if named and out is None else ""
+        body = f"{head}{document.text}\n".encode("utf8", "replace")
+    else:
         from ocrfarm_shared.formats import TEXT_FORMATS
 
-        print("".join(TEXT_FORMATS[format_].write(document.pages, file.name)), flush=True)
+        body = "".join(TEXT_FORMATS[format_].write(document.pages, file.name)).encode("utf8", "replace") + b"\n"
+    if out is None:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(body)
+        sys.stdout.buffer.flush()
         return
-    if named:
-        print(f"--- {file}")
-    print(document.text, flush=True)
+    out.mkdir(parents=True, exist_ok=True)
+    partial = out / f".{file.name}.{format_}.part"
+    partial.write_bytes(body)
+    partial.replace(out / f"{file.name}.{format_}")

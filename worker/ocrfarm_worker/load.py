@@ -39,7 +39,7 @@ def plan(source: Source, media_type: str | None, limits: Limits, pages: str | No
 def count_pages(source: Source, media_type: str | None, limits: Limits) -> tuple[Kind, int]:
     """The document's kind and how many pages it has. Raises EmptyFile, Unreadable, Encrypted."""
     with _opened(source) as file:
-        if _is_pdf(file, media_type):
+        if is_pdf(file, media_type):
             return "pdf", pdf.count(file)
         kind, count = pictures.count(file, limits)
     if count < 1:
@@ -56,7 +56,7 @@ def load_page(
     """
     allot = allot or _own_memory
     with _opened(source) as file:
-        if _is_pdf(file, media_type):
+        if is_pdf(file, media_type):
             return LoadedPage(pdf.render(file, number, dpi, limits, allot), dpi)
         return LoadedPage(pictures.decode(file, number, limits, allot))
 
@@ -71,8 +71,8 @@ def _opened(source: Source) -> BufferedReader | BytesIO:
     return source.open("rb") if isinstance(source, Path) else source
 
 
-def _is_pdf(file: BufferedReader | BytesIO, media_type: str | None) -> bool:
-    """By the type that the gateway found; left out, by the mark within the first KB (ISO 32000-1, annex H)."""
+def is_pdf(file: BufferedReader | BytesIO, media_type: str | None) -> bool:
+    """A PDF? By the type that the gateway found; left out, by the mark within the first KB (ISO 32000-1, annex H)."""
     if not file.seek(0, os.SEEK_END):
         raise EmptyFile
     file.seek(0)

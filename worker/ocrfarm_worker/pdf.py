@@ -22,7 +22,7 @@ _SMALLER = "ask for a lower `dpi`, or make the page smaller"
 
 def count(file: BufferedReader | BytesIO) -> int:
     """How many pages the document has, at least one. Raises Unreadable, Encrypted."""
-    with _document(file) as document:
+    with opened(file) as document:
         return len(document)
 
 
@@ -34,7 +34,7 @@ def render(
     Raises Unreadable, Encrypted, TooManyPixels, NoSuchPage.
     """
     scale = dpi / 72  # PDF units are 1/72 inch
-    with _document(file) as document:
+    with opened(file) as document:
         count = len(document)
         if not 1 <= number <= count:
             raise NoSuchPage(f"There is no page {number}; the document has {count} pages.")
@@ -69,7 +69,8 @@ def _drawn(page: pdfium.PdfPage, scale: float, target: Pixels) -> Pixels:
 
 
 @contextmanager
-def _document(file: BufferedReader | BytesIO) -> Iterator[pdfium.PdfDocument]:
+def opened(file: BufferedReader | BytesIO) -> Iterator[pdfium.PdfDocument]:
+    """PDFium's view of it. Raises Unreadable, Encrypted."""
     _begin_afresh()
     try:
         document = pdfium.PdfDocument(_in_memory(file))

@@ -10,7 +10,8 @@ import struct
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any, BinaryIO, Literal
 
 import cv2
@@ -22,6 +23,8 @@ from ocrfarm_shared.errors import NoSuchPage, TooManyPixels, Unreadable
 from ocrfarm_worker.cut_short import is_cut_short
 from ocrfarm_worker.document import Limits, Pixels
 
+_ORIENTATION = 0x0112  # EXIF's tag
+_SCREEN_DPI = 97
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 
 # What Pillow's decoders raise on damaged bytes. Not `Exception`: a time limit is one too, and is no fault of the document.
@@ -50,6 +53,42 @@ def decode(file: BinaryIO, number: int, limits: Limits, allot: Callable[[int, in
             if is_cut_short(image, file):
                 raise Unreadable("The image is cut short: it has fewer rows than it says; send it again.")
         return _bgr(_upright(image), allot)
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a picture says of itself before it is decoded. `orientation`: EXIF's, 1 to 8; `dpi`: across and down, as stored, where it says
+    one that a scanner would; `inverted`: a CMYK JPEG by Adobe's programs."""
+
+    format: str
+    mode: str
+    width: int
+    height: int
+    orientation: int
+    dpi: tuple[float, float] | None
+    inverted: bool
+
+
+def header(file: BinaryIO, number: int, limits: Limits) -> Header:
+    """Of page `number` (from 1). Raises Unreadable, TooManyPixels, NoSuchPage."""
+    with _image(file, limits) as image:
+        _seek(image, number)
+        check_pixels(image.width, image.height, limits, "scale it down")
+        orientation = 1
+        with suppress(Unreadable), _damage():  # a damaged EXIF block says nothing
+            found = image.getexif().get(_ORIENTATION, 1)
+            orientation = found if found in range(1, 9) else 1
+        format_, info = image.format or "", image.info
+        return Header(format_, image.mode, *image.size, orientation, _dpi(info.get("dpi")), "adobe" in info)
+
+
+def _dpi(said: Any) -> tuple[float, float] | None:
+    """72 and 96 are what programs write that know of none."""
+    try:
+        across, down = (float(n) for n in said)
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
+    return (across, down) if _SCREEN_DPI < max(across, down) <= 2400 and min(across, down) >= 50 else None
 
 
 def check_pixels(width: float, height: float, limits: Limits, advice: str) -> None:

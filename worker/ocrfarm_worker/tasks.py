@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 from billiard.exceptions import SoftTimeLimitExceeded
 from celery import Celery
 from celery.app.task import Task
-from redis.exceptions import AuthenticationError, RedisError
 
 from ocrfarm_shared.blobs import BlobStore
 from ocrfarm_shared.contracts import SCHEMA_VERSION, Page
 from ocrfarm_shared.errors import BlobMissing, Internal, OcrFarmError, OutOfMemory, Timeout
 from ocrfarm_shared.fingerprint import reader_print
-from ocrfarm_shared.ledger import Ledger, artefact_calls, calls
-from ocrfarm_shared.ledger.calls import Call
+from ocrfarm_shared.ledger import artefact_calls, calls
 from ocrfarm_shared.ledger.records import ClaimedUnit
 from ocrfarm_shared.profiles import get_profile, model_versions
 from ocrfarm_shared.queue import TASK_READ_UNIT
@@ -27,9 +22,9 @@ from ocrfarm_worker import pipeline
 from ocrfarm_worker.document import Limits
 from ocrfarm_worker.export.make import make
 from ocrfarm_worker.hands import Hands, hands
+from ocrfarm_worker.insisting import insist
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 
 def register(app: Celery) -> None:
@@ -142,22 +137,3 @@ def _counters(page: Page) -> dict[str, int]:
     for stage, ms in page.timings_ms.items():
         out[f"stage_us:{stage}"] = int(ms * 1000)
     return out
-
-
-def insist(ledger: Ledger, call: Call[T], seconds: float, sleep: Callable[[float], None] = time.sleep) -> T:
-    """Make a ledger call, again and again while Redis is away, loading or full, up to `seconds`; then raise its error.
-
-    Every call is safe to repeat: a transition that was made and not heard of answers 'stale' or 'foreign' the second time.
-    """
-    end, pause = time.monotonic() + seconds, 0.1
-    while True:
-        try:
-            return ledger(call)
-        except AuthenticationError:
-            raise
-        except RedisError as err:
-            if time.monotonic() + pause > end:
-                raise
-            log.warning("the ledger does not answer (%s); trying again", err)
-            sleep(pause)
-            pause = min(2.0, pause * 2)

@@ -6,15 +6,18 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
+from ocrfarm_api import artefacts
 from ocrfarm_api.callers import Reader
 from ocrfarm_api.deps import Farm, TheFarm
 from ocrfarm_api.problems import problem
 from ocrfarm_api.routes.answers import POLL_S, JobId, as_json, attachment, job_view, problems, why_not
+from ocrfarm_api.routes.images import as_file
 from ocrfarm_api.waiting import find
+from ocrfarm_shared.artefacts import Artefact
 from ocrfarm_shared.contracts import Document, JobState, Page, PageList
 from ocrfarm_shared.errors import BadOption, Expired, NotSucceeded
 from ocrfarm_shared.formats import TEXT_FORMATS
@@ -45,6 +48,8 @@ def _with_pages(head: BaseModel, pages: list[bytes]) -> bytes:
 
 
 MEDIA_TYPES = {"json": "application/json"} | {name: form.media_type for name, form in TEXT_FORMATS.items()}
+_MADE = {"pdf": Artefact("pdf")}  # by a worker, on first asking
+_FORMATS = ", ".join([*MEDIA_TYPES, *_MADE])
 
 
 def write_result(form: str, pages: Iterable[Page], record: JobRecord) -> bytes:
@@ -57,34 +62,46 @@ def write_result(form: str, pages: Iterable[Page], record: JobRecord) -> bytes:
 @router.get(
     "/v1/jobs/{job_id}/result",
     response_model=Document,
-    responses=problems(404, 409, 410, 422, 503)
+    responses=problems(404, 409, 410, 422, 429, 503)
     | {
         200: {
             "description": "As an attachment.",
-            "content": {kind.split(";")[0]: {"schema": {"type": "string"}} for kind in list(MEDIA_TYPES.values())[1:]},
+            "content": {kind.split(";")[0]: {"schema": {"type": "string"}} for kind in list(MEDIA_TYPES.values())[1:]}
+            | {made.media_type: {"schema": {"type": "string", "format": "binary"}} for made in _MADE.values()},
         },
-        202: {"description": "Not ready; ask again after Retry-After seconds."},
+        202: {"description": "Not ready, or (`pdf`) being made; ask again after Retry-After seconds."},
+        304: {"description": "The file of that ETag is the present one."},
     },
 )
 async def get_result(
+    request: Request,
     farm: TheFarm,
     caller: Reader,
     job_id: JobId,
-    format: Annotated[str, Query(description=f"One of: {', '.join(MEDIA_TYPES)}.")] = "json",
+    format: Annotated[str, Query(description=f"One of: {_FORMATS}.")] = "json",
 ) -> Response:
-    """The document's text, lines and words with confidences and polygons. 409, with the reason, for a job that failed."""
-    if format not in MEDIA_TYPES:
-        raise BadOption(f"`format`: there is no {format[:40]!r}; there are: {', '.join(MEDIA_TYPES)}.")
+    """The document's text, lines and words with confidences and polygons. 409, with the reason, for a job that failed.
+
+    `pdf` is the document with its text in it, to be searched and copied from: the pages of a PDF as they came, a picture as a page. A
+    worker makes it when it is first asked for: 202 until then.
+    """
+    if format not in MEDIA_TYPES and format not in _MADE:
+        raise BadOption(f"`format`: there is no {format[:40]!r}; there are: {_FORMATS}.")
     record = await find(farm, caller.tenant, job_id)
     if not record.view.state.ended:
         return as_json(job_view(record), 202, {"Retry-After": POLL_S})
     if record.view.state in (JobState.FAILED, JobState.CANCELLED):
         return problem(NotSucceeded(why_not(record)), f"/v1/jobs/{job_id}/result", because=record.view.error)
+    headers = {"Content-Disposition": attachment(record, format)}
+    if format in _MADE:
+        made = await artefacts.made(farm, caller, job_id, _MADE[format])
+        if made is None:
+            return as_json(job_view(record), 202, {"Retry-After": POLL_S})
+        return as_file(request, made, _MADE[format].media_type, headers)
     raw = await raw_pages(farm, record)
     if not raw:
         raise Expired
     body = await _in_thread(farm, lambda: write_result(format, unpack(raw), record))
-    headers = {"Content-Disposition": attachment(record, format)}
     return Response(body, 200, headers, media_type=MEDIA_TYPES[format])
 
 

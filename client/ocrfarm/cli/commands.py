@@ -27,7 +27,8 @@ def submit(
         typer.Option("--out", "-o", help="Folder for the results; `-` prints them. [default: beside the inputs]"),
     ] = None,
     format: Annotated[
-        Literal["txt", "json", "md", "tsv", "hocr", "alto"], typer.Option("--format", "-f", help="What to write.")
+        Literal["txt", "json", "md", "tsv", "hocr", "alto", "pdf"],
+        typer.Option("--format", "-f", help="What to write."),
     ] = "txt",
     profile: Annotated[str | None, typer.Option(help="`ocrfarm status --profiles` lists them.")] = None,
     layout: Annotated[
@@ -73,7 +74,7 @@ def status(
 def result(
     job: Annotated[str, typer.Argument()],
     format: Annotated[
-        str, typer.Option("--format", "-f", help="txt, json, and what else the farm's /docs list.")
+        str, typer.Option("--format", "-f", help="txt, json, pdf, and what else the farm's /docs list.")
     ] = "txt",
     wait: Annotated[float | None, typer.Option(help="Seconds to wait for it. [default: as long as it takes]")] = None,
     url: Url = None,

@@ -12,7 +12,7 @@ from rich.table import Column, Table
 
 from ocrfarm.client import Client
 from ocrfarm_shared.contracts import JobView
-from ocrfarm_shared.errors import OcrFarmError
+from ocrfarm_shared.errors import BadOption, OcrFarmError
 
 PATIENCE_S = 5.0  # somebody waits for the answer
 PIPED_WIDTH = 1000  # characters: what another program reads is not folded
@@ -72,6 +72,8 @@ def profiles(url: str | None, key: str | None) -> None:
 
 
 def result(job: str, form: str, wait_s: float | None, url: str | None, key: str | None) -> None:
+    if form == "pdf" and sys.stdout.isatty():
+        raise BadOption(f"A PDF is nothing for a terminal: `ocrfarm result {job} --format pdf > document.pdf`.")
     with Client(url, key, retry_for_s=PATIENCE_S) as client:
         body = client.result_as(job, form, wait_s)
     sys.stdout.buffer.write(body)

@@ -31,7 +31,7 @@ class Order:
 
     files: Sequence[str]
     out: Path | None
-    format: Literal["txt", "json", "md", "tsv", "hocr", "alto"]
+    format: Literal["txt", "json", "md", "tsv", "hocr", "alto", "pdf"]
     concurrency: int
     choices: Choices
 
@@ -76,7 +76,7 @@ def _expand(name: str) -> Iterator[Item]:
         yield Item(STDIN, Path("stdin"))
     elif path.is_dir():
         for file in sorted(path.rglob("*")):
-            if file.is_file() and file.suffix.lower() in KINDS:
+            if file.is_file() and file.suffix.lower() in KINDS and not _made_of_another(file):
                 yield Item(file, file.relative_to(path))
     elif path.is_file():
         yield Item(path, Path(path.name))
@@ -84,6 +84,11 @@ def _expand(name: str) -> Iterator[Item]:
         for match in sorted(glob.glob(name, recursive=True)):  # noqa: PTH207 - absolute patterns too
             if Path(match).is_file():
                 yield Item(Path(match), Path(Path(match).name))
+
+
+def _made_of_another(file: Path) -> bool:
+    """A searchable PDF that stands beside its document (`a.png.pdf` beside `a.png`) is a result, and not to be read again."""
+    return file.suffix == ".pdf" and Path(file.stem).suffix.lower() in KINDS and file.with_name(file.stem).is_file()
 
 
 def targets(items: Sequence[Item], out: Path | None, form: str) -> dict[Item, Path | None]:
@@ -107,6 +112,8 @@ def targets(items: Sequence[Item], out: Path | None, form: str) -> dict[Item, Pa
 def run(order: Order, url: str | None, key: str | None) -> int:
     """Exit code: 0 if every document was read whole, 1 if any was not."""
     items = find(order.files)
+    if order.format == "pdf" and order.out == STDIN and (len(items) > 1 or sys.stdout.isatty()):
+        raise BadOption("One PDF can be printed into a file or a pipe; for more, name a folder with --out.")
     console = Console(stderr=True)
     chosen = targets(items, order.out, order.format)
     tally = asyncio.run(_send_all(order, chosen, url, key, console))
@@ -198,6 +205,6 @@ def _write(body: bytes, target: Path) -> None:
 async def _print(body: bytes, printing: asyncio.Lock, bar: Progress) -> None:
     async with printing:
         bar.stop()  # stdout may be the same terminal
-        sys.stdout.buffer.write(body if body.endswith(b"\n") else body + b"\n")
+        sys.stdout.buffer.write(body if body.endswith(b"\n") or body.startswith(b"%PDF-") else body + b"\n")
         sys.stdout.buffer.flush()
         bar.start()

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Iterator
 from xml.etree import ElementTree as ET
 
 from ocrfarm_shared.contracts import Page, Polygon
-from ocrfarm_shared.formats.boxes import Box, box_around, box_of, paragraphs
-from ocrfarm_shared.formats.tsv import words
-from ocrfarm_shared.formats.xml_text import comment, fit
+from ocrfarm_shared.formats.boxes import Box, box_around, box_of, paragraphs, sides, words
+from ocrfarm_shared.formats.xml_text import fit, unread
 from ocrfarm_shared.version import version
 
 NAMESPACE = "http://www.loc.gov/standards/alto/ns-v4#"
@@ -48,7 +47,7 @@ def _page(page: Page) -> ET.Element:
     if page.rotation:
         sheet.set("ROTATION", str(-page.rotation % 360))
     if page.error:
-        sheet.append(ET.Comment(f" could not be read: {comment(page.error.message)} "))
+        sheet.append(unread(page.error))
         return sheet
     space = ET.SubElement(sheet, "PrintSpace", _at(Box(0, 0, page.width, page.height)))
     string_number = line_number = 0
@@ -74,8 +73,7 @@ def _page(page: Page) -> ET.Element:
 
 
 def _at(box: Box) -> dict[str, str]:
-    left, top, right, bottom = box.whole()
-    return {"HPOS": str(left), "VPOS": str(top), "WIDTH": str(right - left), "HEIGHT": str(bottom - top)}
+    return {name: str(side) for name, side in zip(("HPOS", "VPOS", "WIDTH", "HEIGHT"), sides(box), strict=True)}
 
 
 def _shape(row: ET.Element, polygon: Polygon) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import ceil, floor
 from statistics import median
 
-from ocrfarm_shared.contracts import Line, Page, Polygon
+from ocrfarm_shared.contracts import Line, Page, Polygon, Word
 
 # Two lines are on one row where they share this part of the lower one's height.
 _SAME_ROW = 0.5
@@ -54,6 +54,17 @@ class Placed:
 def box_of(polygon: Polygon) -> Box:
     xs, ys = [x for x, _ in polygon], [y for _, y in polygon]
     return Box(min(xs), min(ys), max(xs), max(ys))
+
+
+def sides(box: Box) -> tuple[int, int, int, int]:
+    """Left, top, width, height in whole pixels."""
+    left, top, right, bottom = box.whole()
+    return left, top, right - left, bottom - top
+
+
+def words(line: Line) -> Sequence[Word]:
+    """The line's words; a line without any (a reader that tells none apart) is one word."""
+    return line.words or [Word(text=line.text, confidence=line.confidence, polygon=line.polygon)]
 
 
 def box_around(boxes: Iterable[Box]) -> Box:

@@ -7,9 +7,8 @@ from math import atan2, degrees
 from xml.etree import ElementTree as ET
 
 from ocrfarm_shared.contracts import Line, Page
-from ocrfarm_shared.formats.boxes import Box, box_around, box_of, paragraphs
-from ocrfarm_shared.formats.tsv import words
-from ocrfarm_shared.formats.xml_text import comment, fit
+from ocrfarm_shared.formats.boxes import Box, box_around, box_of, paragraphs, words
+from ocrfarm_shared.formats.xml_text import fit, unread
 from ocrfarm_shared.version import version
 
 _HEAD = """<?xml version="1.0" encoding="UTF-8"?>
@@ -42,7 +41,7 @@ def _page(page: Page, image: str) -> ET.Element:
         title += f"; scan_res {page.dpi} {page.dpi}"
     sheet = ET.Element("div", {"class": "ocr_page", "id": f"page_{page.number}", "title": title})
     if page.error:
-        sheet.append(ET.Comment(f" could not be read: {comment(page.error.message)} "))
+        sheet.append(unread(page.error))
     word_number = line_number = 0
     for number, lines in enumerate(paragraphs(page), 1):
         around = _bbox(box_around(box_of(line.polygon) for line in lines))

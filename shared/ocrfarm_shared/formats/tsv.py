@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from ocrfarm_shared.contracts import Line, Page, Word
-from ocrfarm_shared.formats.boxes import Box, box_around, box_of, paragraphs
+from ocrfarm_shared.contracts import Page
+from ocrfarm_shared.formats.boxes import box_around, box_of, paragraphs, sides, words
 
 HEADER = [
     "level",
@@ -37,24 +37,14 @@ def tsv(pages: Iterable[Page]) -> Iterator[str]:
 def _page(page: Page) -> Iterator[Sequence[int | float | str]]:
     yield (1, page.number, 0, 0, 0, 0, 0, 0, page.width, page.height, -1, "")
     for block, lines in enumerate(paragraphs(page), 1):
-        around = _sides(box_around(box_of(line.polygon) for line in lines))
+        around = sides(box_around(box_of(line.polygon) for line in lines))
         yield (2, page.number, block, 0, 0, 0, *around, -1, "")
         yield (3, page.number, block, 1, 0, 0, *around, -1, "")
         for number, line in enumerate(lines, 1):
-            yield (4, page.number, block, 1, number, 0, *_sides(box_of(line.polygon)), -1, "")
+            yield (4, page.number, block, 1, number, 0, *sides(box_of(line.polygon)), -1, "")
             for place, word in enumerate(words(line), 1):
-                at = _sides(box_of(word.polygon))
+                at = sides(box_of(word.polygon))
                 yield (5, page.number, block, 1, number, place, *at, round(word.confidence * 100, 2), _cell(word.text))
-
-
-def words(line: Line) -> Sequence[Word]:
-    """The line's words; a line without any (a reader that tells none apart) is one word."""
-    return line.words or [Word(text=line.text, confidence=line.confidence, polygon=line.polygon)]
-
-
-def _sides(box: Box) -> tuple[int, int, int, int]:
-    left, top, right, bottom = box.whole()
-    return left, top, right - left, bottom - top
 
 
 def _cell(text: str) -> str:

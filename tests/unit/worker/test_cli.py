@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pypdfium2 as pdfium
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
@@ -81,3 +82,16 @@ def test_a_captcha_is_read_by_the_profile_of_its_model(tmp_path: Path) -> None:
     (line,) = page["lines"]
     assert len(line["text"]) == 5
     assert set(line["text"]) <= set("2345678bcdefgmnpwxy")
+
+
+def test_a_searchable_pdf_in_a_folder(tmp_path: Path) -> None:
+    done = ocrfarm(
+        "read", SAMPLES / "minutes.tiff", "--profile", "accurate", "--format", "pdf", "--out", tmp_path / "out"
+    )
+    assert done.returncode == 0, done.stderr
+    document = pdfium.PdfDocument(tmp_path / "out" / "minutes.tiff.pdf")
+    assert "Society for Lost Umbrellas" in document[0].get_textpage().get_text_bounded()
+    document.close()
+    several = ocrfarm("read", SAMPLES / "minutes.tiff", SAMPLES / "letter.png", "--format", "pdf")
+    assert several.returncode == 2
+    assert "--out" in several.stderr

@@ -87,7 +87,7 @@ class Decoder:
         return self._child
 
     def _ask(self, source: Path | bytes, request: dict[str, Any]) -> Any:
-        with _opened(source) as document:
+        with opened(source) as document:
             while True:
                 child = self._ready()
                 innocent = child.served > 0
@@ -119,7 +119,7 @@ class Decoder:
 
 
 @contextmanager
-def _opened(source: Path | bytes) -> Iterator[int]:
+def opened(source: Path | bytes) -> Iterator[int]:
     """A descriptor of the document, open for reading and for nothing else."""
     if isinstance(source, Path):
         fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC)

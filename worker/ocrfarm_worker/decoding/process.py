@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -62,15 +63,15 @@ class Caps:
 
 
 class Child:
-    """One decoding process. Raises Internal where it cannot be started."""
+    """One decoding process. Raises Internal where it cannot be started. `binds`: it makes searchable PDFs too, and is larger for it."""
 
-    def __init__(self, caps: Caps) -> None:
+    def __init__(self, caps: Caps, *, binds: bool = False) -> None:
         self.caps = caps
         self.served = 0
         self.locks: tuple[str, ...] = ()
         self._ready = False
         self._link, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        arguments = [str(n) for n in (theirs.fileno(), os.getpid(), caps.memory_mb, caps.cpu_s)]
+        arguments = [str(n) for n in (theirs.fileno(), os.getpid(), caps.memory_mb, caps.cpu_s, int(binds))]
         try:
             self.process = subprocess.Popen(
                 [sys.executable, "-I", "-m", "ocrfarm_worker.decoding.child", *arguments],
@@ -112,34 +113,36 @@ class Child:
 
     def ask(self, document: int, request: dict[str, Any]) -> Any:
         """(kind, pages) or a LoadedPage. The caller kills this child after any error but an ordinary DocumentError."""
-        self.served += 1
-        number = self.served
-        memory: mmap.mmap | None = None
-        size = (0, 0)
+        with self._trouble():
+            number = self._say(document, request)
+            message = self._hear(number)
+            if request["do"] == "count":
+                return _counted(message)
+            height, width = _size(message, request["pixels"])
+            memory = self._lend(number, height * width * 3)
+            message = self._done(number)
+            image = np.frombuffer(memory, np.uint8).reshape(height, width, 3)
+            return LoadedPage(image, request["dpi"] if message.get("drawn") is True else None)
+
+    def bind(self, document: int, request: dict[str, Any], text: bytes, most: int) -> mmap.mmap:
+        """A searchable PDF of the document and its `text` (binding.py), `most` bytes at most. The caller kills this child afterwards."""
+        with self._trouble():
+            number = self._say(document, request)
+            if self._hear(number).get("text") is not True:
+                raise wire.Garbled("no question for the text")
+            self._give(number, text)
+            size = self._hear(number).get("size")
+            if not isinstance(size, int) or not 1 <= size <= most:
+                raise wire.Garbled("no size of a file")
+            memory = self._lend(number, size)
+            self._done(number)
+            return memory
+
+    @contextlib.contextmanager
+    def _trouble(self) -> Iterator[None]:
+        """What goes wrong with the other side, as an error of the unit."""
         try:
-            wire.send(self._link, {"id": number, **request}, document)
-            while True:
-                heard = wire.receive(self._link)
-                if heard is None:
-                    raise self._died()
-                message, fd = heard
-                if fd is not None:
-                    os.close(fd)
-                    raise wire.Garbled("a descriptor from the child")
-                if message.get("id") != number:
-                    raise wire.Garbled("an answer to another question")
-                if "error" in message:
-                    raise _error(message)
-                if request["do"] == "count":
-                    return _counted(message)
-                if memory is None:
-                    size = _size(message, request["pixels"])
-                    memory = self._lend(number, size)
-                elif message.get("done") is True:
-                    image = np.frombuffer(memory, np.uint8).reshape(*size, 3)
-                    return LoadedPage(image, request["dpi"] if message.get("drawn") is True else None)
-                else:
-                    raise wire.Garbled("no answer")
+            yield
         except TimeoutError:
             raise Timeout from None
         except wire.Garbled as err:
@@ -148,14 +151,49 @@ class Child:
         except (BrokenPipeError, ConnectionError):
             raise self._died() from None
 
-    def _lend(self, number: int, size: tuple[int, int]) -> mmap.mmap:
-        """Memory for a page of that size, zeroed, sent to the child. Its size is sealed: cut short, it would kill who reads it."""
-        height, width = size
+    def _say(self, document: int, request: dict[str, Any]) -> int:
+        """Ask; the number that its answers carry."""
+        self.served += 1
+        wire.send(self._link, {"id": self.served, **request}, document)
+        return self.served
+
+    def _hear(self, number: int) -> dict[str, Any]:
+        """Its next message about that. Raises the error that it tells, and Garbled."""
+        heard = wire.receive(self._link)
+        if heard is None:
+            raise self._died()
+        message, fd = heard
+        if fd is not None:
+            os.close(fd)
+            raise wire.Garbled("a descriptor from the child")
+        if message.get("id") != number:
+            raise wire.Garbled("an answer to another question")
+        if "error" in message:
+            raise _error(message)
+        return message
+
+    def _done(self, number: int) -> dict[str, Any]:
+        message = self._hear(number)
+        if message.get("done") is not True:
+            raise wire.Garbled("no answer")
+        return message
+
+    def _give(self, number: int, data: bytes) -> None:
+        """Bytes for it to read."""
+        fd = os.memfd_create("text", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        with os.fdopen(fd, "wb") as file:
+            file.write(data)
+            file.seek(0)
+            fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS | fcntl.F_SEAL_WRITE)
+            wire.send(self._link, {"id": number}, fd)
+
+    def _lend(self, number: int, size: int) -> mmap.mmap:
+        """Memory of that many bytes, zeroed, sent to the child. Its size is sealed: cut short, it would kill who reads it."""
         fd = os.memfd_create("page", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
-            os.ftruncate(fd, height * width * 3)
+            os.ftruncate(fd, size)
             fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
-            memory = mmap.mmap(fd, height * width * 3)
+            memory = mmap.mmap(fd, size)
             wire.send(self._link, {"id": number}, fd)
             return memory
         except OSError as err:

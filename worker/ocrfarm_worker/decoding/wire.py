@@ -8,6 +8,10 @@ A socket of packets (SOCK_SEQPACKET): a message is one packet of JSON, none is h
     child  -> parent  {"id", "height", "width"}                        a page's size: memory for it, please
     parent -> child   {"id"} + that memory                             height x width x 3 bytes, zeroed
     child  -> parent  {"id", "done": true}                             the page is written there
+    parent -> child   {"id", "do": "bind", "type", "dpi", "pixels", "producer"} + the document     to a process that binds (binding.py)
+    child  -> parent  {"id", "text": true}                             the text, please
+    parent -> child   {"id"} + the text, for reading
+    child  -> parent  {"id", "size"}                                   memory for so many bytes, please
     child  -> parent  {"id", "error", "message"}                       instead of any of these: a code of errors.py and its sentence
 
 The child may have been taken over by what it opened: the parent believes nothing of this but what it checks, and no pickle is spoken.
