@@ -121,3 +121,23 @@ def test_too_many_at_once_are_429_and_a_full_disk_503(
 def test_while_the_job_still_waits(gateway: Gateway) -> None:
     here = gateway.submit(png()).headers["location"]
     assert gateway.http.get(f"{here}/image").status_code == 202
+
+
+def test_the_searchable_pdf_is_made_once_the_job_has_ended(gateway: Gateway) -> None:
+    here = gateway.submit(name="a.png").headers["location"]
+    early = gateway.http.get(f"{here}/result?format=pdf")
+    assert (early.status_code, early.json()["state"]) == (202, "queued")
+    gateway.read()
+    asked = gateway.http.get(f"{here}/result?format=pdf")
+    assert (asked.status_code, asked.headers["retry-after"]) == (202, "1")
+    make(gateway, b"%PDF-1.7 it")
+    ready = gateway.http.get(f"{here}/result?format=pdf")
+    assert (ready.content, ready.headers["content-type"]) == (b"%PDF-1.7 it", "application/pdf")
+    assert ready.headers["content-disposition"].startswith('attachment; filename="a.png.pdf"')
+
+
+def test_a_job_that_failed_has_no_pdf(gateway: Gateway) -> None:
+    here = gateway.submit().headers["location"]
+    gateway.fail(Encrypted())
+    answer = gateway.http.get(f"{here}/result?format=pdf")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "encrypted")
