@@ -5,7 +5,7 @@ import { drawn, element } from "./dom.js";
 import { t } from "./words.js";
 
 const KEPT = 8; // pictures that are kept; each is a file in memory
-const SMALL = 1600; // pixels: wide enough to be read at the window's width
+const [SMALL, LARGE] = [1600, 3200]; // pixels of width: for the window's width, and to look closely
 
 export class Sheet {
   // `on`: { point(line or -1), pick(line) }
@@ -47,11 +47,11 @@ export class Sheet {
   }
 
   async fetch(page, signal) {
-    const wide = this.zoom > 1.3 || page.width <= SMALL ? "" : `&width=${SMALL}`;
-    const path = `/v1/jobs/${this.id}/image?page=${page.number}${wide}`;
+    const width = this.zoom > 1.3 && page.width > SMALL ? LARGE : SMALL;
+    const path = `/v1/jobs/${this.id}/image?page=${page.number}&width=${width}`;
     try {
       if (!this.pictures.has(path)) {
-        const answer = await made(path, { signal });
+        const answer = await made(`${path}&wait=5`, { signal });
         this.keep(path, URL.createObjectURL(await answer.blob()));
       }
       const image = element("img", { alt: t("picture"), src: this.pictures.get(path) });
