@@ -9,12 +9,23 @@ from __future__ import annotations
 import logging
 import shutil
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from redis.exceptions import NoPermissionError
+from redis.exceptions import NoPermissionError, RedisError
 
-from ocrfarm_shared.errors import FarmFull, FarmUnavailable, OcrFarmError, OverQuota
+from ocrfarm_shared.errors import (
+    DocumentError,
+    FarmFull,
+    FarmUnavailable,
+    IdempotencyConflict,
+    OcrFarmError,
+    OverQuota,
+    RequestError,
+    Unauthorized,
+)
 from ocrfarm_shared.ledger import calls
 from ocrfarm_shared.ledger.limits import Admission, Limits, Refusal
 from ocrfarm_shared.settings import Settings
@@ -99,18 +110,18 @@ def limits_of(farm: Farm, caller: Caller) -> Limits:
     return Limits.of(farm.settings, caller.quota if caller.key_id else None)
 
 
-async def admit(farm: Farm, caller: Caller, length: int | None = None, *, perhaps_repeated: bool = False) -> None:
+async def admit(farm: Farm, caller: Caller, length: int | None = None, *, idempotency_key: str | None = None) -> None:
     """Raises OverQuota, FarmFull, and the ledger's RedisError. `length`: bytes of the body that waits to be read; None: not known.
 
-    `perhaps_repeated`: the request has an Idempotency-Key. Its job may be there already, whatever the quota says now; `submit` knows.
-    Others are refused before it is known whether the cache would have answered: that takes their body.
+    `idempotency_key`: where it is known, the job is there already, whatever the quota says now. Others are refused before it is known
+    whether the cache would have answered: that takes their body.
     """
     if length is not None and length <= SMALL_BYTES and farm.let_in.still(caller.tenant):
         return
     limits = limits_of(farm, caller)
-    asked: Admission = await farm.ledger(calls.admit(caller.tenant, limits))
+    asked: Admission = await farm.ledger(calls.admit(caller.tenant, limits, idempotency_key))
     for refusal in (asked.over, asked.full):
-        if refusal is not None and not perhaps_repeated:
+        if refusal is not None:
             raise refused(refusal, limits)
     await farm.headroom.look(farm)
     if trouble := farm.headroom.trouble(farm.settings, asked.active):
@@ -118,6 +129,42 @@ async def admit(farm: Farm, caller: Caller, length: int | None = None, *, perhap
         seconds = asked.active / 10 / asked.pace if asked.pace else MOST_S / 2
         raise FarmFull(trouble, retry_after=min(MOST_S, max(LEAST_S, seconds)))
     farm.let_in.note(caller.tenant)
+
+
+class Counted:
+    """A body, counted as it is read."""
+
+    def __init__(self, body: AsyncIterator[bytes]) -> None:
+        self.bytes = 0
+        self._body = body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for piece in self._body:
+            self.bytes += len(piece)
+            yield piece
+
+
+@asynccontextmanager
+async def counting_refusals(farm: Farm, caller: Caller, body: Counted) -> AsyncIterator[None]:
+    """While an upload is received and becomes a job. One that is no document, too large or asks for what there is not takes from the
+    tenant's quota too, or a tenant could keep the farm busy for nothing. The refusals of quota and farm themselves count nothing."""
+    try:
+        yield
+    except (RequestError, DocumentError) as err:
+        if not isinstance(err, (OverQuota, Unauthorized, IdempotencyConflict)):  # the last one is counted by `submit`
+            await _charge(farm, caller, body.bytes)
+        raise
+
+
+async def _charge(farm: Farm, caller: Caller, came: int) -> None:
+    limits = limits_of(farm, caller)
+    if not (limits.jobs_per_minute or limits.bytes_per_day):
+        return
+    try:
+        if await farm.ledger(calls.charge(caller.tenant, limits, came)):
+            farm.let_in.forget(caller.tenant)
+    except RedisError as err:  # what was wrong with the upload is the answer, all the same
+        log.warning("a refused upload was not counted: %s", err)
 
 
 def refused(refusal: Refusal, limits: Limits) -> OcrFarmError:

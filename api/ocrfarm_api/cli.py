@@ -41,8 +41,9 @@ def api(
 
     from ocrfarm_api.main import create_app
     from ocrfarm_api.serving import GRACE_S, Server
-    from ocrfarm_api.wire import BoundedHead
+    from ocrfarm_api.wire import BoundedHead, allow_connections
 
+    allow_connections()
     gateway = create_app(conf)
     listening = socket.socket(fileno=fd) if fd is not None else _listen(conf)
 

@@ -24,6 +24,7 @@ from ocrfarm_shared.errors import BadOption, EmptyFile, FarmFull, MissingFile, R
 
 FULL_DISK_RETRY_S = 30.0
 SILENCE_S = 30.0
+SLOWEST_BYTES_S = 500.0  # over the whole of an upload, after the first SILENCE_S
 
 
 @dataclass(frozen=True)
@@ -109,16 +110,24 @@ def disk_full(err: OSError) -> FarmFull | None:
 
 
 async def steady(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The pieces; a sender who falls silent must not hold a connection and a file for ever. Raises RequestError."""
+    """The pieces; a sender who falls silent, or sends a byte now and then, must not hold a connection and a file for ever. Our own writing
+    is not his time. Raises RequestError."""
     pieces = aiter(body)
+    clock = asyncio.get_running_loop().time
+    came, waited = 0, 0.0
     while True:
+        left = min(SILENCE_S, SILENCE_S + came / SLOWEST_BYTES_S - waited)
+        before = clock()
         try:
-            async with asyncio.timeout(SILENCE_S):
+            async with asyncio.timeout(left):
                 piece = await anext(pieces)
         except StopAsyncIteration:
             return
         except TimeoutError:
-            raise RequestError(f"The upload stalled: nothing came for {SILENCE_S:g} s; send it again.") from None
+            said = f"nothing came for {SILENCE_S:g} s" if left >= SILENCE_S else "it came too slowly to be an upload"
+            raise RequestError(f"The upload stalled: {said}; send it again.") from None
+        waited += clock() - before
+        came += len(piece)
         yield piece
 
 

@@ -1,10 +1,15 @@
-"""The HTTP protocol on the wire: uvicorn's, with a bound on everything of a request that is not its body.
+"""The HTTP protocol on the wire: uvicorn's, with a bound on everything of a request that is not its body, and on connections.
 
 uvicorn's httptools protocol takes headers and trailers of any length and joins them piece by piece: one connection that sends a header
-without end takes memory without end, and holds up all others for seconds.
+without end takes memory without end, and holds up all others for seconds. It also waits for ever for a request that does not come, or
+comes a byte at a time, and accepts connections until the process has no descriptor left for anything else.
 """
 
 from __future__ import annotations
+
+import asyncio
+import resource
+from typing import ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -12,18 +17,70 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 MOST_BESIDE_BODY = 512 * 1024
 _CHUNK_OVERHEAD = 9  # bytes on the wire for one of the body, where a chunked body comes a byte at a time
 
-_SENTENCE = b"The headers of this request are too long; send fewer or shorter ones.\n"
-_REFUSAL = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n"
-    b"Content-Length: %d\r\n\r\n%s" % (len(_SENTENCE), _SENTENCE)
+
+def _hang_up(status: str, sentence: str, headers: str = "") -> bytes:
+    body = sentence.encode()
+    head = f"HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\n{headers}Connection: close\r\n"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+_REFUSAL = _hang_up(
+    "431 Request Header Fields Too Large", "The headers of this request are too long; send fewer or shorter ones.\n"
+)
+_SLOW = _hang_up("408 Request Timeout", "This request's headers did not come to an end in time; send it again.\n")
+_FULL = _hang_up(
+    "503 Service Unavailable",
+    "This gateway holds as many connections as it can; try again after Retry-After seconds.\n",
+    "Retry-After: 5\r\n",
 )
 
 
+def allow_connections() -> None:
+    """Let this process hold as many descriptors as it may, and half as many connections: an upload takes a file beside its own."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 4 * BoundedHead.most_connections
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft != resource.RLIM_INFINITY:
+        BoundedHead.most_connections = max(16, min(BoundedHead.most_connections, (soft - 256) // 2))
+
+
 class BoundedHead(HttpToolsProtocol):
-    """Answers 431 and hangs up where headers or trailers do not end; an upload's own limit is the intake's."""
+    """Answers 431 and hangs up where headers or trailers do not end, 408 where they take longer than `head_s`, 503 where there are more
+    than `most_connections`; an upload's own limits are the intake's."""
+
+    most_connections: ClassVar[int] = 4096
+    head_s: ClassVar[float] = 30.0  # as long as a connection without a request is kept, too
 
     _beside_body = 0
     _leaving = False
+    _head_begun = False
+    _head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
+        super().connection_made(transport)
+        if len(self.connections) > self.most_connections:
+            transport.write(_FULL)
+            transport.close()
+            return
+        self._head_timer = self.loop.call_later(self.head_s, self._head_is_late)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_head_timer()
+        super().connection_lost(exc)
+
+    def _stop_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _head_is_late(self) -> None:
+        self._head_timer = None
+        if not self.transport.is_closing():
+            if self._head_begun:  # a connection that a browser opened to have one needs no answer
+                self.transport.write(_SLOW)
+            self.transport.close()
 
     def leave(self) -> None:
         """This gateway was told to stop: the request that is being answered, or the next to come, is this connection's last."""
@@ -32,6 +89,8 @@ class BoundedHead(HttpToolsProtocol):
             self.cycle.keep_alive = False
 
     def on_headers_complete(self) -> None:
+        self._stop_head_timer()
+        self._head_begun = False
         super().on_headers_complete()
         if self._leaving:
             self.cycle.keep_alive = False
@@ -39,6 +98,9 @@ class BoundedHead(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         self._beside_body += len(data)
+        between = self.cycle is None or self.cycle.response_complete
+        if between and self._head_timer is None and not self.transport.is_closing():
+            self._head_timer = self.loop.call_later(self.head_s, self._head_is_late)
         if self._beside_body > MOST_BESIDE_BODY and not self.transport.is_closing():
             if self.cycle is None or self.cycle.response_complete:
                 self.transport.write(_REFUSAL)
@@ -47,6 +109,7 @@ class BoundedHead(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._beside_body = 0
+        self._head_begun = True
 
     def on_body(self, body: bytes) -> None:
         super().on_body(body)

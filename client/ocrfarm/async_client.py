@@ -156,7 +156,7 @@ class AsyncClient:
 
     # ------------------------------------------------------------------------------------------------ dead letters
     async def dead_letters(self) -> Sequence[DeadLetter]:
-        return await self._run(flows.run(calls.dead_letters(), self._patience))
+        return await self._run(flows.dead_letters(self._patience))
 
     async def dead_letter(self, job: str) -> DeadLetter:
         return await self._run(flows.run(calls.dead_letter(job), self._patience))

@@ -156,7 +156,7 @@ class Client:
     # ------------------------------------------------------------------------------------------------ dead letters
     def dead_letters(self) -> Sequence[DeadLetter]:
         """Jobs that failed for good through no fault of the document, newest first; their attempts without log lines."""
-        return self._run(flows.run(calls.dead_letters(), self._patience))
+        return self._run(flows.dead_letters(self._patience))
 
     def dead_letter(self, job: str) -> DeadLetter:
         """With the last log lines of every attempt. Raises NotFound."""

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from ocrfarm import calls
 from ocrfarm.calls import Call, Reply
-from ocrfarm_shared.contracts import Document, JobState, JobView, Page, PageList
+from ocrfarm_shared.contracts import DeadLetter, Document, JobState, JobView, Page, PageList
 from ocrfarm_shared.errors import FarmUnavailable, NotSucceeded, OcrFarmError, from_failure
 
 T = TypeVar("T")
@@ -119,6 +119,15 @@ def _why_not(view: JobView) -> OcrFarmError:
     return (
         from_failure(view.error) if view.error else NotSucceeded(f"Job {view.id} was {view.state}; it has no result.")
     )
+
+
+def dead_letters(patience: Patience) -> Flow[list[DeadLetter]]:
+    """All of them, newest first."""
+    found, cursor = yield from run(calls.dead_letters(), patience)
+    while cursor:
+        more, cursor = yield from run(calls.dead_letters(cursor), patience)
+        found = found + more
+    return found
 
 
 def document(job: str, patience: Patience, timeout_s: float | None) -> Flow[Document]:

@@ -310,8 +310,10 @@ class DeadLetter(Travelling):
     filename: str | None = None
     tag: str | None = None
     profile: str = ""
-    replayable: bool = Field(True, description="Whether its document is still kept.")
-    attempts: list[Attempt] = Field([], description="In the list without their log lines.")
+    replayable: bool = Field(True, description="Whether its document is still kept, so that it can be read again.")
+    attempts: list[Attempt] = Field(
+        [], description="In the list without their log lines; the last 20 once the document is gone."
+    )
 
 
 class Problem(BaseModel):

@@ -22,7 +22,7 @@ ADMIN = "admin"
 # The ledger's scripts that a role calls (ocrfarm_shared/ledger/scripts). The gateway is the only one that meets people.
 SCRIPTS: Mapping[Role, tuple[str, ...]] = {
     "gateway": (
-        *("submit", "cancel", "delete", "view", "list", "pages", "done", "farm", "attempts", "admit"),
+        *("submit", "cancel", "delete", "view", "list", "pages", "done", "farm", "attempts", "admit", "charge"),
         *("key_create", "key_find", "key_list", "key_revoke", "keys_open", "ask"),
         *("batch_create", "batch_refuse", "batch_view", "batch_list", "batch_items"),
         *("batch_close", "batch_stop", "batch_stopping"),
@@ -115,6 +115,7 @@ RIGHTS: Mapping[Role, Rights] = {
                 "zrange",
                 "zrangebyscore",
                 "zrevrange",
+                "zrevrank",
                 "zrevrangebyscore",
                 "zremrangebyscore",
             ),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from billiard.exceptions import SoftTimeLimitExceeded
@@ -11,7 +13,7 @@ from celery.app.task import Task
 
 from ocrfarm_shared.blobs import BlobStore
 from ocrfarm_shared.contracts import SCHEMA_VERSION, Page
-from ocrfarm_shared.errors import BlobMissing, Internal, OcrFarmError, OutOfMemory, Timeout
+from ocrfarm_shared.errors import BlobMissing, DecodeTimeout, Internal, OcrFarmError, OutOfMemory, Timeout
 from ocrfarm_shared.fingerprint import reader_print
 from ocrfarm_shared.ledger import artefact_calls, calls
 from ocrfarm_shared.ledger.records import ClaimedUnit
@@ -86,7 +88,8 @@ def _do(claimed: ClaimedUnit, me: Hands) -> bool:
         raise BlobMissing
     limits = Limits.of(me.settings)
     if claimed.kind == "plan":
-        plan = me.decoder.plan(path, claimed.media_type, limits, claimed.options.pages)
+        with opening(me):
+            plan = me.decoder.plan(path, claimed.media_type, limits, claimed.options.pages)
         return insist(
             me.ledger,
             calls.finish_plan(claimed.unit, claimed.token, plan.numbers, plan.page_count),
@@ -116,9 +119,23 @@ def as_asked(claimed: ClaimedUnit) -> bool:
 def read(claimed: ClaimedUnit, path: Path, limits: Limits, me: Hands) -> Page:
     """The page of a claimed unit, read."""
     watch = pipeline.Stopwatch()
-    with watch.stage("load"):
+    with watch.stage("load"), opening(me):
         loaded = me.decoder.page(path, claimed.media_type, claimed.number, claimed.options.options.dpi, limits)
     return pipeline.read_page(loaded, claimed.number, claimed.options, me.engines(claimed.profile), watch)
+
+
+@contextmanager
+def opening(me: Hands) -> Iterator[None]:
+    """While a document is opened. One that is broken off by the time limit though it had the processor all the while (a quarter of the
+    limit, on a busy node) is slow by itself, and would hold the next worker as long: it is not tried again. Raises DecodeTimeout for it.
+    """
+    me.decoder.spent_s = 0.0
+    try:
+        yield
+    except SoftTimeLimitExceeded:
+        if me.decoder.spent_s >= me.settings.soft_time_limit_s / 4:
+            raise DecodeTimeout from None
+        raise
 
 
 def _failed(claimed: ClaimedUnit, error: OcrFarmError, me: Hands) -> str:

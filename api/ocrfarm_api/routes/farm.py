@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from ocrfarm_api.callers import AnyCaller, Reader, Submitter, Watcher
@@ -13,7 +14,7 @@ from ocrfarm_api.deps import Farm, TheFarm
 from ocrfarm_api.routes.answers import IdempotencyKey, JobId, accepted, as_json, problems
 from ocrfarm_api.submit import again
 from ocrfarm_shared.contracts import DeadLetter, FarmView, JobView, NodeView, ProfileView
-from ocrfarm_shared.errors import Internal, NotFound
+from ocrfarm_shared.errors import BadOption, Internal, NotFound
 from ocrfarm_shared.keys import Role
 from ocrfarm_shared.ledger import calls
 from ocrfarm_shared.ledger.records import DeadJob, FarmState
@@ -85,11 +86,27 @@ def _texts(value: object) -> list[object]:
     return value if isinstance(value, list) else []
 
 
-@router.get("/v1/dead-letters", responses=problems(503))
-async def list_dead_letters(farm: TheFarm, caller: Reader) -> list[DeadLetter]:
-    """Jobs that failed for good through no fault of the document, newest first, each with every attempt, but for the log lines."""
-    found = await farm.ledger(calls.dead_letters(caller.tenant))
-    return [_with_logs(_letter(job), lambda _: []) for job in found]
+_CURSOR = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?-job_[0-9a-f]{32}")
+
+
+@router.get("/v1/dead-letters", responses=problems(422, 503))
+async def list_dead_letters(
+    response: Response,
+    farm: TheFarm,
+    caller: Reader,
+    cursor: Annotated[str | None, Query(description="As the former answer's Link header gave it.")] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 200,
+) -> list[DeadLetter]:
+    """Jobs that failed for good through no fault of the document, newest first, each with every attempt, but for the log lines.
+
+    Where there are more, the header `Link: <address>; rel="next"` (RFC 8288) says where.
+    """
+    if cursor is not None and not _CURSOR.fullmatch(cursor):
+        raise BadOption("`cursor` must be what the former answer's Link header gave.")
+    found = await farm.ledger(calls.list_dead_letters(caller.tenant, cursor=cursor, limit=limit))
+    if found.cursor:
+        response.headers["Link"] = f'</v1/dead-letters?cursor={found.cursor}&limit={limit}>; rel="next"'
+    return [_with_logs(_letter(job), lambda _: []) for job in found.letters]
 
 
 @router.get("/v1/dead-letters/{job_id}", responses=problems(404, 422, 503))
@@ -115,7 +132,9 @@ async def _dead(farm: Farm, tenant: str, job_id: str) -> DeadJob:
     """Raises NotFound; another tenant's is not found either."""
     found = [job for job in await farm.ledger(calls.dead_letters(tenant, job_id=job_id)) if job.dead]
     if not found:
-        raise NotFound(f"There is no dead letter {job_id!r} here.")
+        raise NotFound(
+            f"There is no dead letter {job_id!r} here; GET /v1/dead-letters (`ocrfarm dead list`) shows yours."
+        )
     return found[0]
 
 

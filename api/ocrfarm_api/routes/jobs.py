@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 from starlette.responses import Response
 
 from ocrfarm_api import options
-from ocrfarm_api.admission import admit
+from ocrfarm_api.admission import Counted, admit, counting_refusals
 from ocrfarm_api.callers import Caller, Reader, Submitter
 from ocrfarm_api.deps import Farm, TheFarm
 from ocrfarm_api.intake import receive
@@ -58,15 +58,19 @@ async def submit_document(
     """
     declared = request.headers.get("content-length", "")
     length = int(declared) if declared.isascii() and declared.isdigit() else None
-    await admit(farm, caller, length, perhaps_repeated=bool(idempotency_key))
-    async with receive(
-        request.stream(),
-        content_type=request.headers.get("content-type"),
-        content_length=length,
-        folder=farm.blobs.incoming,
-        threads=farm.threads,
-        limit=farm.settings.max_upload_bytes,
-    ) as received:
+    await admit(farm, caller, length, idempotency_key=idempotency_key or None)
+    body = Counted(request.stream())
+    async with (
+        counting_refusals(farm, caller, body),
+        receive(
+            aiter(body),
+            content_type=request.headers.get("content-type"),
+            content_length=length,
+            folder=farm.blobs.incoming,
+            threads=farm.threads,
+            limit=farm.settings.max_upload_bytes,
+        ) as received,
+    ):
         fields = with_query(request, received.fields)
         if received.filename:
             fields["filename"] = received.filename

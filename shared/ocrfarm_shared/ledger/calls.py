@@ -151,9 +151,15 @@ def submit(
     return Call("submit", Submitted.of, arguments)
 
 
-def admit(tenant: str, limits: Limits) -> Call[Admission]:
+def admit(tenant: str, limits: Limits, idempotency_key: str | None = None) -> Call[Admission]:
     """Whether a document of this tenant's would be refused anyway, before it is read off the wire. `submit` decides."""
-    return Call("admit", Admission.of, {"tenant": tenant, "limits": limits.arguments()})
+    return Call("admit", Admission.of, {"tenant": tenant, "limits": limits.arguments(), "key": idempotency_key})
+
+
+def charge(tenant: str, limits: Limits, upload_bytes: int) -> Call[bool]:
+    """An upload came in and was refused: it counts as one submission of so many bytes. True: the tenant has used up its quota by now."""
+    arguments = {"tenant": tenant, "limits": limits.arguments(), "bytes": upload_bytes}
+    return Call("charge", lambda a: bool(a.get("over")), arguments)
 
 
 def stored(call: Call[Submitted]) -> Call[Submitted]:
@@ -218,6 +224,24 @@ def dead_letters(tenant: str, *, job_id: str | None = None, limit: int = 200) ->
         "attempts",
         lambda a: [DeadJob.of(row) for row in a["rows"] or ()],
         {"tenant": tenant, "id": job_id, "limit": limit},
+    )
+
+
+@dataclass(frozen=True)
+class DeadListing:
+    """`cursor`: where to go on; None at the end."""
+
+    letters: list[DeadJob]
+    cursor: str | None
+
+
+def list_dead_letters(tenant: str, *, cursor: str | None = None, limit: int = 200) -> Call[DeadListing]:
+    """Jobs that failed for good through no fault of the document, newest first. `cursor`: of the former answer, `SCORE-ID`."""
+    score, _, after = (cursor or "").partition("-")
+    return Call(
+        "attempts",
+        lambda a: DeadListing([DeadJob.of(row) for row in a["rows"] or ()], a["cursor"] or None),
+        {"tenant": tenant, "id": None, "limit": limit, "score": score, "after": after},
     )
 
 

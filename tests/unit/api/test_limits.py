@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable
 
 import httpx
@@ -10,6 +11,7 @@ import pytest
 from tests.conftest import RedisServer
 from tests.unit.api.running_gateway import Gateway, png
 
+from ocrfarm_api.admission import AGAIN_S
 from ocrfarm_api.problems import problem
 from ocrfarm_shared.errors import OverQuota, WorkerLost
 from ocrfarm_shared.keys import NewKey, Quota
@@ -64,6 +66,46 @@ def test_a_repeated_request_is_answered_with_its_job_whatever_the_quota_says_now
     assert refusal(post(gateway, headers | {"Idempotency-Key": "other"}))[:2] == (429, "over_quota")
     again = post(gateway, headers, document)
     assert (again.status_code, again.json()["id"]) == (202, first.json()["id"])
+
+
+def test_uploads_that_are_refused_count(gateway: Gateway) -> None:
+    """As submissions, with their bytes: nobody hammers for nothing."""
+    for made in (b"no document at all", png()):
+        headers = client(gateway, f"t{len(made)}", jobs_per_minute=3)
+        for _ in range(3):
+            answer = gateway.http.post("/v1/jobs", params={"profile": "none such"}, content=made, headers=headers)
+            assert answer.status_code in (415, 422)
+        assert refusal(post(gateway, headers))[:2] == (429, "over_quota")
+    headers = client(gateway, "large", bytes_per_day=1_000_000)
+    assert post(gateway, headers, b"x" * 900_000).status_code == 415
+    assert refusal(post(gateway, headers, png(b"x" * 200_000)))[:2] == (429, "over_quota")
+    other = client(gateway, "other", jobs_per_minute=3)
+    assert post(gateway, other).status_code == 202
+
+
+def test_a_refusal_takes_no_more_than_the_bucket_twice(gateway: Gateway) -> None:
+    headers = client(gateway, "a", bytes_per_day=1000)
+    for _ in range(5):
+        assert post(gateway, headers, b"x" * 900).status_code in (415, 429)
+    assert refusal(post(gateway, headers))[2] <= 86400
+
+
+def test_what_is_repeated_without_end_is_refused_at_last(gateway: Gateway) -> None:
+    headers = client(gateway, "a", jobs_per_minute=3) | {"Idempotency-Key": "once"}
+    document = png(b"the same")
+    answers = [post(gateway, headers, document).status_code for _ in range(7)]
+    assert answers[:4] == [202] * 4  # beyond the three: the job is there, and its sender may ask again
+    time.sleep(2 * AGAIN_S)
+    assert refusal(post(gateway, headers, document))[:2] == (429, "over_quota")
+
+
+def test_a_new_idempotency_key_is_refused_before_its_body_is_read(gateway: Gateway) -> None:
+    headers = client(gateway, "a", queued=1)
+    assert post(gateway, headers | {"Idempotency-Key": "one"}).status_code == 202
+    with socket.create_connection(("127.0.0.1", gateway.port), 10) as wire:
+        head = f"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {headers['X-API-Key']}\r\nIdempotency-Key: other\r\n"
+        wire.sendall(f"{head}Content-Length: 3000000\r\n\r\n".encode())  # and of that nothing
+        assert wire.recv(65536).startswith(b"HTTP/1.1 429")
 
 
 def test_queued_at_once_and_retry_counts(gateway: Gateway) -> None:

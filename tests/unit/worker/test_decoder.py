@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from billiard.exceptions import SoftTimeLimitExceeded
 from PIL import Image
 from tests.unit.worker.test_load import ENCRYPTED, bomb, encoded, image_pdf, pdf, picture, textured
 from tests.unit.worker.test_memory_limit import bomb as endless_pdf
@@ -40,11 +41,14 @@ from ocrfarm_shared.errors import (
     Unreadable,
     WorkerLost,
 )
+from ocrfarm_shared.settings import read_settings
 from ocrfarm_worker.decoding import process, wire
 from ocrfarm_worker.decoding.parent import Caps, Decoder
 from ocrfarm_worker.document import Limits
+from ocrfarm_worker.hands import Hands
 from ocrfarm_worker.load import load_page, plan
 from ocrfarm_worker.page_log import PageLog
+from ocrfarm_worker.tasks import opening
 
 LIMITS = Limits(max_pages=20, max_pixels=4_000_000)
 SAMPLES = Path(__file__).resolve().parents[3] / "samples"
@@ -307,6 +311,39 @@ def test_a_page_that_takes_too_long() -> None:
             decoder.page(slow_pdf(), None, 1, 72, LIMITS)
         good(decoder)
         assert decoder.starts == 2, "what takes too long is not tried again"
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_a_document_that_is_slow_by_itself_is_not_tried_again(works: bool, tmp_path: Path) -> None:
+    """The soft time limit comes while it is opened. Where it worked all the while, that is its own fault; where it did not get on, the
+    node's, and another try is worth it."""
+    document = tmp_path / "slow.pdf"
+    document.write_bytes(slow_pdf())
+
+    def told(*_: object) -> None:
+        raise SoftTimeLimitExceeded
+
+    former = signal.signal(signal.SIGUSR1, told)
+    with Decoder(Caps(memory_mb=4000, cpu_s=0)) as decoder:
+        good(decoder)
+        me = Hands.__new__(Hands)  # no worker process: what opens documents, and the time that it may take
+        me.decoder, me.settings = decoder, read_settings({}, soft_time_limit_s=4)
+        child = psutil.Process(decoder.pid)
+        before = sum(child.cpu_times()[:2])
+
+        def limit() -> None:
+            if not works:
+                child.suspend()
+            while works and sum(child.cpu_times()[:2]) - before < 1.3:
+                time.sleep(0.05)
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+        clock = threading.Timer(0.3, limit)
+        clock.start()
+        with pytest.raises(DecodeTimeout if works else SoftTimeLimitExceeded), opening(me):
+            decoder.page(document, None, 1, 72, LIMITS)
+        clock.join()
+    signal.signal(signal.SIGUSR1, former)
 
 
 def test_time_is_counted_by_the_page() -> None:

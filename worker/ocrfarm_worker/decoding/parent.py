@@ -26,12 +26,14 @@ log = logging.getLogger(__name__)
 class Decoder:
     """One child, started when it is first needed (or by `start`), replaced when it dies, grows or has served long enough.
 
-    For one thread. `starts` counts the children, `pid` is the present one's, `locks` what holds it in.
+    For one thread. `starts` counts the children, `pid` is the present one's, `locks` what holds it in. `spent_s`: processor seconds of the
+    last document that was broken off (by a time limit, say).
     """
 
     def __init__(self, caps: Caps | None = None) -> None:
         self.caps = caps or Caps()
         self.starts = 0
+        self.spent_s = 0.0
         self._child: Child | None = None
 
     @property
@@ -91,6 +93,7 @@ class Decoder:
             while True:
                 child = self._ready()
                 innocent = child.served > 0
+                before = child.processor_s()
                 try:
                     answer = child.ask(document, request)
                 except (DecodeCrashed, DecodeMemory, WorkerLost) as err:
@@ -106,6 +109,7 @@ class Decoder:
                         self._replace_if_due(child)
                     raise
                 except BaseException:  # a time limit too: what it still says would be taken for the next page's answer
+                    self.spent_s = child.processor_s() - before
                     self.close()
                     raise
                 self._replace_if_due(child)

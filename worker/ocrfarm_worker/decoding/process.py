@@ -216,6 +216,14 @@ class Child:
             return WorkerLost()
         return DecodeCrashed()
 
+    def processor_s(self) -> float:
+        """Processor seconds that it has used since it was started (proc(5), stat); 0 once it has ended."""
+        try:
+            fields = Path(f"/proc/{self.process.pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()
+            return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        except (OSError, IndexError):
+            return 0.0
+
     def resident_mb(self) -> int:
         """What it holds in memory now; 0 once it has ended."""
         try:

@@ -1,9 +1,12 @@
 -- Included after the prelude where results are removed.
+local LETTER_ATTEMPTS = 20  -- of a dead letter whose document is gone; up to 5 KB each
+
 -- A job's record goes, and every mention of it in the indices.
 local function forget_record(id, job)
   call('ZREM', key('expiry'), id)
   call('ZREM', key('results', job.tenant), id)
   call('ZREM', key('jobs', job.tenant), id)
+  call('ZREM', key('dead', job.tenant), id)
   if given(job.tag) then call('ZREM', key('tag', job.tenant, job.tag), id) end
   call('DEL', key('job', id))
 end
@@ -37,17 +40,22 @@ local function forget_result(id, job)
   if not others and run and not open_run(run) then
     if given(run.store) and call('GET', key('cache', run.store)) == run_id then call('DEL', key('cache', run.store)) end
     for _, known in pairs(get(key('run', run_id, 'm')) or {}) do drop_made(known) end
-    call('DEL', key('run', run_id), key('run', run_id, 'f'), key('run', run_id, 'p'), key('run', run_id, 'a'), key('run', run_id, 'm'),
-      key('run', run_id, 'o'))
+    call('DEL', key('run', run_id), key('run', run_id, 'f'), key('run', run_id, 'p'), key('run', run_id, 'm'), key('run', run_id, 'o'))
+    -- A dead letter tells of its attempts for as long as its record lives; they have an end of their own since the run ended.
+    if call('ZSCORE', key('dead', job.tenant), id) then
+      call('LTRIM', key('run', run_id, 'a'), -LETTER_ATTEMPTS, -1)
+    else
+      call('DEL', key('run', run_id, 'a'))
+    end
   end
   local refs = key('blob', job.blob)
   call('SREM', refs, id)
   if call('EXISTS', refs) == 0 then call('ZADD', key('blob_gc'), stamp(NOW), job.blob) end
-  call('ZREM', key('dead', job.tenant), id)
 end
 
 -- Everything of a job goes; one under way is cancelled first.
 local function delete_job(id, job)
+  if call('ZREM', key('dead', job.tenant), id) == 1 and job.gone == '1' then call('DEL', key('run', job.run, 'a')) end
   if job.state == '' then
     end_job(id, job, 'cancelled', nil)
     leave(id, job)

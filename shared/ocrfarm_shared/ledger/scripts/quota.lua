@@ -18,6 +18,9 @@ local function come_again(whose)
   return rate > 0 and math.max(1, math.min(30, (before + 1) / rate)) or 30
 end
 
+-- What is not asked first (an upload that becomes no job, one that was sent before) fills a bucket beyond its brim, so often at the most.
+local MOST_FILLED = 2
+
 -- A bucket of `span` seconds that each thing fills by `cost` seconds and time empties (GCRA, ITU-T I.371): the seconds by which it would
 -- overflow, its key, and the moment at which it would be empty.
 local function fill(tenant, name, cost, span)
@@ -33,13 +36,16 @@ local function buckets(tenant, bytes)
   return out
 end
 
--- Why this tenant may not send one more document now, as {limit, seconds to wait}; nil where it may. `waits`: it is no cache hit.
-local function over_quota(tenant, bytes, waits)
+-- Why this tenant may not send one more document now, as {limit, seconds to wait}; nil where it may. `waits`: it is no cache hit. `repeated`: its
+-- job is there already, so that it takes no room, and is only refused where a bucket is full twice over.
+local function over_quota(tenant, bytes, waits, repeated)
   local limits = A.limits
   for _, one in ipairs(buckets(tenant, bytes)) do
-    local over = fill(tenant, unpack(one))
+    local name, cost, span = unpack(one)
+    local over = fill(tenant, name, cost, repeated and MOST_FILLED * span or span)
     if over > 0.000001 then return {limit = one[1], seconds = math.max(1, over)} end
   end
+  if repeated then return nil end
   local active = call('ZCARD', key('active', tenant))
   if waits and limits.queued > 0 and active >= limits.queued then return {limit = 'queued', seconds = come_again(tenant)} end
   if limits.records > 0 and active + call('ZCARD', key('results', tenant)) >= limits.records then
@@ -52,7 +58,9 @@ end
 
 local function take_quota(tenant, bytes)
   for _, one in ipairs(buckets(tenant, bytes)) do
-    local _, k, empty = fill(tenant, unpack(one))
+    local name, cost, span = unpack(one)
+    local _, k, empty = fill(tenant, name, cost, span)
+    empty = math.min(empty, NOW + MOST_FILLED * span)
     call('SET', k, stamp(empty), 'EX', math.ceil(empty - NOW) + 1)
   end
 end

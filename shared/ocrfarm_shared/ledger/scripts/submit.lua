@@ -29,6 +29,7 @@ if given(A.idempotency_key) then
   local known = call('HMGET', k, 'job', 'print')
   local job = known[1] and get(key('job', known[1]))
   if job then
+    take_quota(j.tenant, A.bytes)  -- it was sent and received once more
     if known[2] ~= A.idempotency_print then return reply({outcome = 'conflict'}) end
     return reply({outcome = 'same', id = known[1], row = row_of(job, true)})
   end
