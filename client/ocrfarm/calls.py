@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -34,7 +35,7 @@ from ocrfarm_shared.contracts import (
     ProfileView,
     ReadingOptions,
 )
-from ocrfarm_shared.errors import BY_CODE, BadOption, EmptyFile, FarmError, OcrFarmError, RequestError
+from ocrfarm_shared.errors import BY_CODE, BadOption, EmptyFile, FarmError, OcrFarmError, RequestError, no_file
 
 T = TypeVar("T")
 Source = str | Path | bytes | BinaryIO
@@ -148,7 +149,7 @@ def as_upload(source: Source, filename: str | None = None) -> Upload:
     if isinstance(source, str | Path):
         path = Path(source)
         if not path.is_file():
-            raise BadOption(f"{path} is no file.")
+            raise BadOption(no_file(path))
         if not path.stat().st_size:
             raise EmptyFile
         return Upload(filename or path.name, path)
@@ -252,10 +253,17 @@ def delete(job: str) -> Call[None]:
 
 
 _LETTERS = TypeAdapter(list[DeadLetter])
+_NEXT = re.compile(r'[?&]cursor=([^&>]+)[^>]*>; rel="next"')
 
 
-def dead_letters() -> Call[list[DeadLetter]]:
-    return Call("GET", "/v1/dead-letters", lambda reply: _LETTERS.validate_json(reply.body))
+def dead_letters(cursor: str | None = None) -> Call[tuple[list[DeadLetter], str | None]]:
+    """Some of them, and the cursor of the next ones."""
+
+    def parse(reply: Reply) -> tuple[list[DeadLetter], str | None]:
+        more = _NEXT.search(reply.headers.get("link", ""))
+        return _LETTERS.validate_json(reply.body), more[1] if more else None
+
+    return Call("GET", "/v1/dead-letters", parse, params={"cursor": cursor} if cursor else {})
 
 
 def dead_letter(job: str) -> Call[DeadLetter]:

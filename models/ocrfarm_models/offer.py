@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ocrfarm_models.spec import Activation, Channels, Fit, InputRule, Layout, Order, OutputRule
+from ocrfarm_shared.errors import no_file
 
 # What toolkits call a class that stands for "none of these"; it says nothing.
 _SILENT = {"[UNK]", "<unk>", "<UNK>"}
@@ -51,6 +52,8 @@ def read_spec(path: Path) -> Offer:
     """The spec file. Raises Unfit, naming the file and the field."""
     try:
         raw = tomllib.loads(path.read_text("utf8"))
+    except FileNotFoundError:
+        raise Unfit(no_file(path)) from None
     except OSError as err:
         raise Unfit(f"The spec {path} cannot be read: {err.strerror}.") from None
     except ValueError as err:
@@ -133,6 +136,8 @@ def read_charset(path: Path) -> list[str]:
     """
     try:
         text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n").removesuffix("\n")
+    except FileNotFoundError:
+        raise Unfit(no_file(path)) from None
     except OSError as err:
         raise Unfit(f"The charset {path} cannot be read: {err.strerror}.") from None
     except UnicodeDecodeError as err:

@@ -19,7 +19,7 @@ from ocrfarm_models.offer import Offer, Unfit
 from ocrfarm_models.recognizer import Recognizer
 from ocrfarm_models.sessions import Session
 from ocrfarm_models.spec import InputRule, ModelSpec
-from ocrfarm_shared.errors import ModelUnavailable
+from ocrfarm_shared.errors import ModelUnavailable, no_file
 
 OLDEST_OPSET = 7
 _DOMAINS = {"", "ai.onnx", "ai.onnx.ml", "com.microsoft"}
@@ -44,6 +44,8 @@ def look(file: Path, offer: Offer) -> tuple[int, InputRule]:
     """The file's opset, and the input rule with what the file fixes. Raises Unfit."""
     try:
         model = onnx.load(file, load_external_data=False)
+    except FileNotFoundError:
+        raise Unfit(no_file(file)) from None
     except OSError as err:
         raise Unfit(f"{file} cannot be read: {err.strerror}.") from None
     except Exception as err:  # protobuf's own class, which onnx does not name

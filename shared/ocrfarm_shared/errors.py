@@ -288,6 +288,11 @@ class Internal(FarmError):
     code = "internal"
 
 
+def no_file(path: object) -> str:
+    """What is said of a path that leads to no file, wherever it is given."""
+    return f"There is no file {path}; check the name and the folder."
+
+
 def _tree(root: type[OcrFarmError]) -> dict[str, type[OcrFarmError]]:
     found = {root.code: root}
     for child in root.__subclasses__():

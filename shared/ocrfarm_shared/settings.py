@@ -7,9 +7,11 @@ The order that the promise rests on is checked when settings are read, and a far
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -24,7 +26,7 @@ class SettingsError(Exception):
 class Settings(BaseModel):
     """All settings of all roles. Durations are seconds, sizes bytes, unless the name says otherwise."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     # where things are
     state: Path = Field(Path(".ocrfarm"), description="Folder for everything that the farm keeps on this machine.")
@@ -34,7 +36,10 @@ class Settings(BaseModel):
     )
     redis_password: str | None = None
     namespace: str = Field(
-        "of", pattern=r"^[a-z0-9_-]{1,32}$", description="Prefix of every Redis key; one farm, one prefix."
+        "of",
+        pattern=r"^[a-z0-9_-]{1,32}$",
+        description="Prefix of every Redis key; one farm, one prefix.",
+        json_schema_extra={"takes": "1 to 32 small letters, digits, - and _"},
     )
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
@@ -147,11 +152,29 @@ class Settings(BaseModel):
     @model_validator(mode="after")
     def _order(self) -> Self:
         chain = [
-            ("3 x heartbeat_s", 3 * self.heartbeat_s, "lease_s", self.lease_s, True),
-            ("lease_s", self.lease_s, "hard_time_limit_s", self.hard_time_limit_s, False),
-            ("soft_time_limit_s", self.soft_time_limit_s, "hard_time_limit_s", self.hard_time_limit_s, False),
-            ("hard_time_limit_s", self.hard_time_limit_s, "visibility_timeout_s", self.visibility_timeout_s, False),
-            ("visibility_timeout_s", self.visibility_timeout_s, "result_ttl_s", self.result_ttl_s, False),
+            ("3 x OCRFARM_HEARTBEAT_S", 3 * self.heartbeat_s, "OCRFARM_LEASE_S", self.lease_s, True),
+            ("OCRFARM_LEASE_S", self.lease_s, "OCRFARM_HARD_TIME_LIMIT_S", self.hard_time_limit_s, False),
+            (
+                "OCRFARM_SOFT_TIME_LIMIT_S",
+                self.soft_time_limit_s,
+                "OCRFARM_HARD_TIME_LIMIT_S",
+                self.hard_time_limit_s,
+                False,
+            ),
+            (
+                "OCRFARM_HARD_TIME_LIMIT_S",
+                self.hard_time_limit_s,
+                "OCRFARM_VISIBILITY_TIMEOUT_S",
+                self.visibility_timeout_s,
+                False,
+            ),
+            (
+                "OCRFARM_VISIBILITY_TIMEOUT_S",
+                self.visibility_timeout_s,
+                "OCRFARM_RESULT_TTL_S",
+                self.result_ttl_s,
+                False,
+            ),
         ]
         for left, a, right, b, equal_is_fine in chain:
             if a > b or (a == b and not equal_is_fine):
@@ -233,9 +256,48 @@ def read_settings(environ: dict[str, str] | None = None, **overrides: Any) -> Se
     try:
         return Settings(**values)
     except ValidationError as err:
-        first = err.errors()[0]
-        name = PREFIX + str(first["loc"][0]).upper() if first["loc"] else "settings"
-        raise SettingsError(f"{name}: {first['msg'].removeprefix('Value error, ')}") from None
+        first = err.errors(include_url=False)[0]
+        if not first["loc"]:  # our own sentence about several of them
+            raise SettingsError(f"{first['msg'].removeprefix('Value error, ')}.") from None
+        name = str(first["loc"][0])
+        if name not in Settings.model_fields:
+            raise SettingsError(f"There is no setting {PREFIX}{name.upper()}.") from None
+        raise SettingsError(f"{PREFIX}{name.upper()} is {first['input']!r}; it takes {takes(name)}.") from None
+
+
+def takes(name: str) -> str:
+    """What a setting's variable may hold, in words."""
+    field = Settings.model_fields[name]
+    extra = field.json_schema_extra
+    if isinstance(extra, dict) and "takes" in extra:
+        return str(extra["takes"])
+    pattern = next((found for part in field.metadata if (found := getattr(part, "pattern", None))), None)
+    if pattern:
+        return f"one of {', '.join(pattern.strip('^$()').split('|'))}"
+    kinds = set(get_args(field.annotation)) or {field.annotation}
+    if bool in kinds:
+        return "1 or 0"
+    if not kinds & {int, float}:
+        literal = [f"`{value}`" for value in get_args(field.annotation) if isinstance(value, str) and value]
+        return f"{' or '.join(literal)}, or nothing" if literal else "a text"
+    bounds = {
+        key: value
+        for part in field.metadata
+        for key in ("gt", "ge", "lt", "le")
+        if (value := getattr(part, key, None)) is not None
+    }
+    words = {"gt": "more than {}", "ge": "{} at least", "lt": "less than {}", "le": "{} at most"}
+    said = " and ".join(words[key].format(f"{value:g}") for key, value in bounds.items())
+    return ("a whole number" if int in kinds else "a number") + (f", {said}" if said else "")
+
+
+def unknown_variables(environ: Mapping[str, str] | None = None) -> dict[str, str | None]:
+    """Variables that look like settings and are none, each with the one that may have been meant."""
+    known = [PREFIX + name.upper() for name in Settings.model_fields]
+    strange = [
+        name for name in (os.environ if environ is None else environ) if name.startswith(PREFIX) and name not in known
+    ]
+    return {name: next(iter(get_close_matches(name, known, 1, 0.8)), None) for name in sorted(strange)}
 
 
 @cache

@@ -65,7 +65,7 @@ def read(
     from rich.progress import Progress
 
     from ocrfarm_shared.contracts import Layout, OcrOptions
-    from ocrfarm_shared.errors import OcrFarmError
+    from ocrfarm_shared.errors import OcrFarmError, no_file
     from ocrfarm_shared.profiles import default_profile
     from ocrfarm_shared.settings import settings
     from ocrfarm_worker.decoding.parent import Caps, Decoder
@@ -91,6 +91,9 @@ def read(
             except OcrFarmError as err:
                 failed = True
                 print(f"{file}: {err}", file=sys.stderr)
+            except FileNotFoundError:
+                failed = True
+                print(no_file(file), file=sys.stderr)
             except OSError as err:
                 failed = True
                 print(f"{file}: {err.strerror or err}", file=sys.stderr)

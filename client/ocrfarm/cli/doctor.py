@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -20,9 +21,9 @@ from rich.text import Text
 from ocrfarm.cli import installed
 from ocrfarm.farm import CannotStart
 from ocrfarm.farm.embedded_redis import find_server
-from ocrfarm.farm.ports import claim
+from ocrfarm.farm.ports import claim, held_by
 from ocrfarm_shared.profiles import default_profile, get_profile
-from ocrfarm_shared.settings import Settings, SettingsError, read_settings
+from ocrfarm_shared.settings import Settings, SettingsError, read_settings, unknown_variables
 
 GB = 1_000_000_000
 
@@ -68,7 +69,8 @@ def examine() -> Iterator[Finding]:
         yield Finding("settings", Grade.FAIL, str(err), "Correct that variable; the other checks use the defaults")
         settings = read_settings({})
     else:
-        yield Finding("settings", Grade.OK, "every OCRFARM_ variable is valid")
+        yield Finding("settings", Grade.OK, "every setting is valid")
+    yield from variables(unknown_variables())
     yield python()
     yield cores(settings)
     yield instructions(Path("/proc/cpuinfo"))
@@ -79,6 +81,13 @@ def examine() -> Iterator[Finding]:
     yield from imports()
     yield models()
     yield clock(settings)
+
+
+def variables(unknown: Mapping[str, str | None]) -> Iterator[Finding]:
+    """Those that nobody reads: a slip of the pen changes nothing, and nobody says so elsewhere."""
+    for name, meant in unknown.items():
+        advice = f"Did you mean {meant}?" if meant else "Remove it; README.md and docs/ name those there are"
+        yield Finding("settings", Grade.WARN, f"{name} is no setting, and changes nothing", advice)
 
 
 def python() -> Finding:
@@ -170,13 +179,26 @@ def ports(settings: Settings) -> Iterator[Finding]:
         asked.append(("Flower", "127.0.0.1", settings.flower_port, "OCRFARM_FLOWER_PORT"))
     if not settings.redis_url and settings.redis_port:
         asked.append(("Redis", "127.0.0.1", settings.redis_port, "OCRFARM_REDIS_PORT"))
+    ours = running(settings.state)
     for what, host, port, variable in asked:
         try:
             claim(host, port, what, variable)
         except CannotStart as err:
-            yield Finding(f"port {port}", Grade.WARN, str(err).removesuffix("."), "If it is this farm's, all is well")
+            if held_by(port, ours):
+                yield Finding(f"port {port}", Grade.OK, f"{what} of the farm that runs in {settings.state}")
+            else:
+                yield Finding(f"port {port}", Grade.WARN, str(err).removesuffix("."))
         else:
             yield Finding(f"port {port}", Grade.OK, f"free for {what}")
+
+
+def running(state: Path) -> set[int]:
+    """The process ids of the farm in that folder, as its supervisor wrote them down; none where it does not run."""
+    try:
+        told = json.loads((state / "pids.json").read_text("utf8"))
+        return {int(program["pid"]) for program in told.values() if program.get("pid")}
+    except (OSError, ValueError, TypeError, AttributeError, KeyError):
+        return set()
 
 
 def imports() -> Iterator[Finding]:

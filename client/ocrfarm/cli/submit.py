@@ -18,7 +18,7 @@ from rich.table import Table
 from ocrfarm.async_client import AsyncClient
 from ocrfarm.calls import Choices
 from ocrfarm_shared.contracts import JobState, JobView
-from ocrfarm_shared.errors import BadOption, OcrFarmError, from_failure
+from ocrfarm_shared.errors import BadOption, OcrFarmError, from_failure, no_file
 
 KINDS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pdf"}
 STDIN = Path("-")
@@ -67,7 +67,9 @@ def find(named: Sequence[str]) -> list[Item]:
 def _nothing(name: str) -> str:
     if Path(name).is_dir():
         return f"{name} names no document: no file in that folder ends in {', '.join(sorted(KINDS))}."
-    return f"{name} names no document here."
+    if glob.has_magic(name):
+        return f"{name} matches no file here."
+    return no_file(name)
 
 
 def _expand(name: str) -> Iterator[Item]:

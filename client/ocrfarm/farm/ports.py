@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import socket
+from collections.abc import Collection
+from pathlib import Path
 
 from ocrfarm.farm import CannotStart
 
 BACKLOG = 2048
 LOOPBACK = "127.0.0.1"
+_LISTENING = "0A"  # TCP_LISTEN, as /proc/net/tcp writes it
 
 
 def listen(host: str, port: int, what: str, setting: str) -> socket.socket:
@@ -32,6 +36,24 @@ def claim(host: str, port: int, what: str, setting: str) -> int:
     """The port that a program is to listen on by itself. Raises CannotStart as `listen` does."""
     with listen(host, port, what, setting) as probe:
         return port_of(probe)
+
+
+def held_by(port: int, pids: Collection[int]) -> bool:
+    """Whether one of these processes listens on that TCP port, as the kernel tells (proc(5)); False where it does not."""
+    sockets = set()
+    for table in ("tcp", "tcp6"):
+        with contextlib.suppress(OSError):
+            for row in Path(f"/proc/net/{table}").read_text("ascii").splitlines()[1:]:
+                fields = row.split()
+                if fields[3] == _LISTENING and int(fields[1].rpartition(":")[2], 16) == port:
+                    sockets.add(f"socket:[{fields[9]}]")
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+                with contextlib.suppress(OSError):  # closed meanwhile
+                    if str(descriptor.readlink()) in sockets:
+                        return True
+    return False
 
 
 def port_of(listening: socket.socket) -> int:

@@ -15,7 +15,7 @@ from ocrfarm.client import Client
 from ocrfarm.farm import CannotStart, owner, plan
 from ocrfarm.farm.samples import Stopped, read, samples_of_checkout, wait_until_ready
 from ocrfarm.farm.supervisor import Supervisor, hold_state
-from ocrfarm_shared.errors import OcrFarmError, Unauthorized
+from ocrfarm_shared.errors import OcrFarmError, Unauthorized, no_file
 from ocrfarm_shared.settings import read_settings
 
 
@@ -26,7 +26,7 @@ def run(files: Sequence[Path], *, once: bool, samples: bool) -> int:
     """
     for file in files:
         if not file.is_file():
-            raise CannotStart(f"{file} is no file.")
+            raise CannotStart(no_file(file))
     settings = plan.absolute(read_settings())
     console = Console()
     documents = list(files) or (samples_of_checkout() if samples else [])
@@ -100,9 +100,12 @@ class Greeter:
                 self.stopping.set()
 
     def _addresses(self, ready: str) -> None:
+        if self.once:
+            self.console.print(f"ocrfarm {ready} has done what it was started for, and stops.", markup=False)
+            return
         table = Table.grid(padding=(0, 2))
         table.add_row("page", self.plan.page)
         table.add_row("API docs", f"{self.plan.page}/docs")
         table.add_row("Flower", self.plan.flower or "off")
         table.add_row("state", str(self.plan.settings.state))
-        self.console.print(f"ocrfarm {ready} is ready.", table, "" if self.once else "Ctrl-C stops it.", markup=False)
+        self.console.print(f"ocrfarm {ready} is ready.", table, "Ctrl-C stops it.", markup=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import socket
@@ -13,6 +14,7 @@ import pytest
 
 from ocrfarm.cli import doctor
 from ocrfarm.cli.doctor import Grade
+from ocrfarm.farm.ports import held_by
 from ocrfarm_shared.settings import read_settings
 
 ANY = read_settings({})
@@ -38,6 +40,31 @@ def test_a_taken_port_is_a_warning() -> None:
         assert (found.grade, "OCRFARM_PORT" in found.told) == (Grade.WARN, True)
     (found,) = doctor.ports(read_settings({}, port=port, flower=False))
     assert found.grade is Grade.OK
+
+
+def test_the_ports_of_the_farm_that_runs_here_are_no_trouble(tmp_path: Path) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        socket.create_server(("::1", 0), family=socket.AF_INET6) as six,
+    ):
+        port = taken.getsockname()[1]
+        conf = read_settings({}, port=port, flower=False, state=tmp_path)
+        (tmp_path / "pids.json").write_text(json.dumps({"api": {"pid": 1 << 22}, "worker": {"argv": []}}))
+        assert [found.grade for found in doctor.ports(conf)] == [Grade.WARN]
+        (tmp_path / "pids.json").write_text(json.dumps({"supervisor": {"pid": os.getpid()}}))
+        (found,) = doctor.ports(conf)
+        assert (found.grade, str(tmp_path) in found.told) == (Grade.OK, True)
+        assert held_by(six.getsockname()[1], [os.getpid()])
+    assert not held_by(port, [os.getpid()])
+    for damaged in ("", "[]", '{"api": 3}', '{"api": {"pid": []}}'):
+        (tmp_path / "pids.json").write_text(damaged)
+        assert doctor.running(tmp_path) == set()
+
+
+def test_variables_that_nobody_reads_are_named() -> None:
+    (slip, other) = doctor.variables({"OCRFARM_PROT": "OCRFARM_PORT", "OCRFARM_XYZZY": None})
+    assert (slip.grade, "OCRFARM_PROT" in slip.told, "OCRFARM_PORT" in slip.advice) == (Grade.WARN, True, True)
+    assert (other.grade, "OCRFARM_XYZZY" in other.told) == (Grade.WARN, True)
 
 
 def test_processes_and_memory(tmp_path: Path) -> None:

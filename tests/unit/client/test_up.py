@@ -52,7 +52,10 @@ def test_a_folder_in_use_a_missing_file_and_a_wrong_setting_are_sentences(tmp_pa
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert f"runs in {state}" in done.stderr
     done = up(str(tmp_path / "missing.pdf"), OCRFARM_STATE=str(state))
-    assert (done.returncode, done.stderr) == (2, f"ocrfarm up: {tmp_path}/missing.pdf is no file.\n")
+    assert (done.returncode, done.stderr) == (
+        2,
+        f"ocrfarm up: There is no file {tmp_path}/missing.pdf; check the name and the folder.\n",
+    )
     done = up(OCRFARM_STATE=str(state), OCRFARM_LEASE_S="7")
     assert done.returncode == 2
     assert "3 x heartbeat_s (15) must be <= lease_s (7)" in done.stderr

@@ -356,7 +356,7 @@ def test_the_commands(state: Path, tmp_path: Path) -> None:
     again = run(models, [*words, "--spec", str(DATA / "deep_text.toml")])
     assert (again.exit_code, "--replace" in again.output) == (1, True)
     missing = run(models, [*words, "--replace", "--spec", str(tmp_path / "none.toml")])
-    assert (missing.exit_code, "cannot be read" in missing.output) == (1, True)
+    assert (missing.exit_code, "There is no file" in missing.output) == (1, True)
     assert run(models, ["remove", "mine"]).exit_code == 0
     assert run(models, ["remove", "mine"]).exit_code == 1
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrfarm_shared.settings import PREFIX, Settings, SettingsError, read_settings
+from ocrfarm_shared.settings import PREFIX, Settings, SettingsError, read_settings, unknown_variables
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -35,6 +35,32 @@ def test_a_broken_order_refuses_to_start(name: str, value: str) -> None:
 def test_a_wrong_value_is_named() -> None:
     with pytest.raises(SettingsError, match="OCRFARM_PORT"):
         read_settings({"OCRFARM_PORT": "eighty"})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("PORT", "eighty", "OCRFARM_PORT is 'eighty'; it takes a whole number, 0 at least and 65535 at most."),
+        ("PORT", "70000", "OCRFARM_PORT is '70000'; it takes a whole number, 0 at least and 65535 at most."),
+        ("LEASE_S", "0", "OCRFARM_LEASE_S is '0'; it takes a number, more than 0."),
+        ("LEASE_S", "nan", "OCRFARM_LEASE_S is 'nan'; it takes a number, more than 0."),
+        ("MAX_UPLOAD_MB", "inf", "OCRFARM_MAX_UPLOAD_MB is 'inf'; it takes a number, more than 0."),
+        ("FLOWER", "perhaps", "OCRFARM_FLOWER is 'perhaps'; it takes 1 or 0."),
+        ("LOG_LEVEL", "loud", "OCRFARM_LOG_LEVEL is 'loud'; it takes one of DEBUG, INFO, WARNING, ERROR."),
+        ("NAMESPACE", "A farm", "OCRFARM_NAMESPACE is 'A farm'; it takes 1 to 32 small letters, digits, - and _."),
+        ("OPEN_TO_ALL", "yes", "OCRFARM_OPEN_TO_ALL is 'yes'; it takes `yes-anyone-may-read-and-send`, or nothing."),
+        ("LEASE_S", "10", "3 x OCRFARM_HEARTBEAT_S (15) must be <= OCRFARM_LEASE_S (10), else a page could be lost or run twice."),
+    ],
+)  # fmt: skip
+def test_a_wrong_value_is_told_in_plain_words(name: str, value: str, told: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        read_settings({PREFIX + name: value})
+    assert str(raised.value) == told
+
+
+def test_variables_that_nobody_reads() -> None:
+    given = {"OCRFARM_PROT": "1", "OCRFARM_PORT": "1", "OCRFARM_XYZZY": "1", "HOME": "/", "MY_OCRFARM_PORT": "1"}
+    assert unknown_variables(given) == {"OCRFARM_PROT": "OCRFARM_PORT", "OCRFARM_XYZZY": None}
 
 
 def test_an_empty_variable_is_one_that_is_not_set() -> None:

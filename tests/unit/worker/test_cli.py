@@ -34,7 +34,7 @@ def test_good_and_bad_files(tmp_path: Path, engines: Engines) -> None:
     assert [line.partition(":")[0] for line in complaints] == [str(cut), str(empty), str(missing)]
     assert "cut short" in complaints[0]
     assert "0 bytes" in complaints[1]
-    assert "No such file" in complaints[2]
+    assert "There is no file " in complaints[2]
 
 
 def test_json_holds_what_the_farm_would_answer(engines: Engines) -> None:
