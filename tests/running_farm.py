@@ -47,7 +47,7 @@ class RunningFarm:
         self.state = state
         self.port = free_port()
         self.log = state / "up.log"
-        state.mkdir(parents=True, exist_ok=True)
+        state.mkdir(parents=True, exist_ok=True, mode=0o700)
         chosen = {
             "state": state, "port": self.port, "redis_port": free_port(), "flower": 0, "workers": workers,
             "model_folder": ROOT / ".ocrfarm" / "models", **settings,

@@ -28,7 +28,8 @@ class BlobStore:
         self.incoming = folder / "incoming"
 
     def prepare(self) -> None:
-        self.incoming.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o750)  # for this user, and a worker's of its group
+        self.incoming.mkdir(exist_ok=True)
 
     @staticmethod
     def name(tenant: str, content: str) -> str:

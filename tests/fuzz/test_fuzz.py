@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +25,7 @@ from ocrfarm_worker.load import load_page
 from tests.fuzz.decoding import CAPS, DPI, LIMITS, Fuzz, corpus
 from tests.fuzz.uploading import Uploads
 
+ROOT = Path(__file__).resolve().parents[2]
 FOUND = sorted((Path(__file__).parent / "found").iterdir())
 QUICK = settings(
     max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None
@@ -94,6 +100,31 @@ def test_the_fuzzer_sees_another_ones_pixels(monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setattr(fuzz._first, "page", stale)
         fuzz.run(60)
     assert any("another's pixels" in said for said, _ in fuzz.found.wrong)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="atheris has no wheel for this machine")
+@pytest.mark.parametrize("target", ["intake", "load", "pdf"])
+def test_guided_by_coverage_for_a_moment(target: str, tmp_path: Path) -> None:
+    """That the harness runs and what it begins with breaks no rule; an hour of it is for `python -m tests.fuzz.guided`."""
+    words = [
+        sys.executable,
+        "-m",
+        "tests.fuzz.guided",
+        target,
+        "--runs",
+        "400",
+        "--seconds",
+        "60",
+        "--keep",
+        str(tmp_path),
+    ]
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stderr[-3000:]
+    runs = re.search(r"^Done (\d+) runs", done.stderr, re.M)
+    assert runs, done.stderr[-1000:]
+    assert int(runs[1]) > 20
+    assert not list(tmp_path.glob("crash-*"))
 
 
 HEADS = st.sampled_from([data[:40] for data in corpus().values()])

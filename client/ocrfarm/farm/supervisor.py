@@ -15,7 +15,7 @@ from time import monotonic
 from types import FrameType
 from typing import IO, Any
 
-from ocrfarm.farm import StateHeld
+from ocrfarm.farm import CannotStart, StateHeld
 from ocrfarm.farm.children import Child, Program
 
 LOOK_EVERY_S = 0.1
@@ -24,11 +24,13 @@ LOGS_EVERY_S = 10.0
 
 @contextlib.contextmanager
 def hold_state(state: Path) -> Iterator[None]:
-    """Keep the state folder to this farm alone. Raises StateHeld where another farm runs in it.
+    """Keep the state folder to this farm alone, and to its user. Raises StateHeld where another farm runs in it, CannotStart where others
+    may look into it.
 
     The lock is the kernel's (flock): it falls with the process, however that ends, so that none is ever left behind.
     """
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    keep_to_oneself(state)
     with (state / "farm.lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -40,6 +42,26 @@ def hold_state(state: Path) -> Iterator[None]:
         lock.write(str(os.getpid()))
         lock.flush()
         yield
+
+
+# What stands in a state folder before a farm ever ran in it: `ocrfarm models` and `ocrfarm keys` write there too.
+_OURS = {"blobs", "counters", "logs", "models", "own-models", "redis"}
+
+
+def keep_to_oneself(state: Path) -> None:
+    """Uploads, results and passwords lie in there: no other user of the machine is to look in. A folder that is open to others is shut, if
+    it is a farm's; one that holds something else may be anybody's (/tmp, a home). Raises CannotStart."""
+    mode = state.stat().st_mode & 0o777
+    if not mode & 0o077:
+        return
+    held = {entry.name for entry in state.iterdir()}
+    said = f"Other users of this machine may look into {state} (mode {mode:04o}), where the farm keeps documents and passwords"
+    if "farm.lock" not in held and not held <= _OURS:
+        raise CannotStart(f"{said}; give it a folder of its own with OCRFARM_STATE, or `chmod 700` this one.")
+    try:
+        state.chmod(mode & 0o700)
+    except OSError as err:
+        raise CannotStart(f"{said}, and it cannot be shut ({err.strerror}); `chmod 700` it as its owner.") from None
 
 
 def _holder(lock: IO[str]) -> str:

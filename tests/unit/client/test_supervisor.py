@@ -32,7 +32,7 @@ def until(true: Callable[[], Any], seconds: float = 15) -> Any:
 
 class Farm:
     def __init__(self, state: Path, *programs: dict[str, Any], before: tuple[str, ...] = ()) -> None:
-        state.mkdir(exist_ok=True)
+        state.mkdir(exist_ok=True, mode=0o700)
         self.state = state
         listed = state / "programs.json"
         listed.write_text(json.dumps(programs), "utf8")

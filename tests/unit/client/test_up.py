@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -58,7 +59,7 @@ def test_a_folder_in_use_a_missing_file_and_a_wrong_setting_are_sentences(tmp_pa
     )
     done = up(OCRFARM_STATE=str(state), OCRFARM_LEASE_S="7")
     assert done.returncode == 2
-    assert "3 x heartbeat_s (15) must be <= lease_s (7)" in done.stderr
+    assert "3 x OCRFARM_HEARTBEAT_S (15) must be <= OCRFARM_LEASE_S (7)" in done.stderr
 
 
 def test_the_folder_is_free_again_when_its_farm_is_gone(tmp_path: Path) -> None:
@@ -79,6 +80,31 @@ def test_it_does_not_listen_beyond_this_machine_unless_told(tmp_path: Path) -> N
     (api,) = [program for program in made.programs if program.name == "api"]
     for door in api.sockets:
         door.close()
+
+
+def test_a_state_folder_that_others_may_look_into_is_shut(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    for held in ((), ("models", "own-models"), ("farm.lock", "notes.txt")):
+        state.mkdir()
+        for name in held:
+            (state / name).touch()
+        state.chmod(0o755)
+        with hold_state(state):
+            assert state.stat().st_mode & 0o777 == 0o700
+        shutil.rmtree(state)
+
+
+def test_a_folder_that_is_no_farms_is_left_as_it_is(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "letters").mkdir()
+    home.chmod(0o755)
+    with pytest.raises(CannotStart, match=r"mode 0755.*OCRFARM_STATE"), hold_state(home):
+        pass
+    assert home.stat().st_mode & 0o777 == 0o755
+    home.chmod(0o700)
+    with hold_state(home):
+        pass
 
 
 def test_the_plan_of_a_farm_with_an_embedded_redis(tmp_path: Path) -> None:
