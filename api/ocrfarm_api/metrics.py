@@ -45,7 +45,7 @@ class Metrics:
         """What this gateway counted; where several share one address and a folder of counters, what all of them did."""
         everybody = CollectorRegistry()
         try:
-            MultiProcessCollector(everybody)  # type: ignore[no-untyped-call]
+            MultiProcessCollector(everybody)  # type: ignore[no-untyped-call]  # its constructor has no types
         except ValueError:  # no such folder is named: this one stands alone
             return self.registry
         return everybody

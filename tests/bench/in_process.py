@@ -17,7 +17,7 @@ from pathlib import Path
 from tests.bench.pages import TYPES
 
 
-def _serve(profile: str, tasks: multiprocessing.Queue, done: multiprocessing.Queue) -> None:  # type: ignore[type-arg]
+def _serve(profile: str, tasks: multiprocessing.Queue, done: multiprocessing.Queue) -> None:  # type: ignore[type-arg]  # a queue at run time takes no parameter
     import cv2
 
     cv2.setNumThreads(1)

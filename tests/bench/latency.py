@@ -57,7 +57,7 @@ class Connection:
         writer.write(body)
         await writer.drain()
         answer = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-        length = int(re.search(r"(?i)content-length: *(\d+)", answer)[1])  # type: ignore[index]
+        length = int(re.search(r"(?i)content-length: *(\d+)", answer)[1])  # type: ignore[index]  # the header is always there
         return int(answer.split(" ", 2)[1]), await reader.readexactly(length)
 
 

@@ -82,7 +82,7 @@ def test_the_gateway_dies_at_each_step_of_a_submission(start_farm: Callable[...,
             kept.append(again)
 
     assert farm.http.get("/livez").status_code == 200
-    names = lambda: {str(p.relative_to(farm.state / "blobs")) for p in files(farm)}  # noqa: E731
+    names = lambda: {str(p.relative_to(farm.state / "blobs")) for p in files(farm)}  # noqa: E731  # one short word for what is looked at twice
     until(lambda: len(files(farm)) == len(kept), 90, f"orphans are left: {names()}")
     for job in kept:
         assert farm.http.delete(f"/v1/jobs/{job}").status_code == 204

@@ -5,7 +5,7 @@
 The files are committed, so that a run can be repeated although a library writes its files differently one day.
 """
 
-# ruff: noqa: E501
+# ruff: noqa: E501  (PDF objects, a line each)
 from __future__ import annotations
 
 import io

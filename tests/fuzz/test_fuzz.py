@@ -94,7 +94,7 @@ def test_the_fuzzer_sees_another_ones_pixels(monkeypatch: pytest.MonkeyPatch) ->
         before: list[object] = []
 
         def stale(*asked: object) -> object:
-            before.append(page(*asked))  # type: ignore[arg-type]
+            before.append(page(*asked))  # type: ignore[arg-type]  # passed through
             return before[-2] if len(before) > 1 else before[-1]
 
         monkeypatch.setattr(fuzz._first, "page", stale)

@@ -50,7 +50,7 @@ def submit(
     from ocrfarm.cli.submit import Order, run
 
     choices = {"profile": profile, "layout": layout, "priority": priority, "tag": tag, "pages": pages, "cache": cache}
-    order = Order(files, out, format, concurrency, {name: value for name, value in choices.items() if value})  # type: ignore[arg-type]
+    order = Order(files, out, format, concurrency, {name: value for name, value in choices.items() if value})  # type: ignore[arg-type]  # a plain dict, checked by the farm
     raise typer.Exit(run(order, url, key))
 
 

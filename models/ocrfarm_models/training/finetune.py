@@ -161,7 +161,7 @@ def learn(
     """Train from the base's weights until the time is up; the checkpoint with the best reading of the lines to choose by."""
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    config = TrainConfig.from_dict(dict(kept["config"]))  # type: ignore[call-overload]
+    config = TrainConfig.from_dict(dict(kept["config"]))  # type: ignore[call-overload]  # what torch.load gives has no type
     minutes = lesson.minutes / 8
     # A few hundred lines are few steps an epoch: small batches, and a warm-up that ends within the first minutes.
     columns = sum(image.shape[1] for image, _ in parts.learn) // STEPS_AN_EPOCH

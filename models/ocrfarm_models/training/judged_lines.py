@@ -69,7 +69,7 @@ def han_text(rng: random.Random, corpus: Corpus, scripts: list[str]) -> str:
 class HanPainter(Painter):
     """A painter whose faces draw Han, kana and hangul."""
 
-    def _face(self, text: str, scene: bool) -> tuple[str, Face]:  # noqa: ARG002
+    def _face(self, text: str, scene: bool) -> tuple[str, Face]:  # noqa: ARG002  # the signature that the composer calls
         path = self.rng.choice([f for f in HAN_FONTS if Path(f).exists()])
         return text, Face(path, "han", text, False)
 

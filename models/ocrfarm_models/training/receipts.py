@@ -64,7 +64,7 @@ def teach_case(text: str, read: str) -> str | None:
 
     A label in capitals that the teacher could not confirm would teach capitals for small print.
     """
-    bare = lambda t: t.replace(" ", "").casefold()  # noqa: E731
+    bare = lambda t: t.replace(" ", "").casefold()  # noqa: E731  # one short word for what is done twice
     if bare(text) != bare(read):
         return text if sum(c.isupper() for c in read) >= 0.9 * max(1, sum(c.isalpha() for c in read)) else None
     letters = iter(read.replace(" ", ""))
@@ -96,7 +96,7 @@ def main() -> None:
     kept = taught(args.folder, alphabet, lambda image: teacher.read([image])[0].text)
     write(args.into / "real.npz", [(resize_line(image, LINE_RULE), text) for image, text in kept])
     held = [(resize_line(image, LINE_RULE), text) for _, image, text in lines(args.folder, True, alphabet)]
-    write(args.into / "val_receipt.npz", random.Random(1).sample(held, min(200, len(held))))  # noqa: S311
+    write(args.into / "val_receipt.npz", random.Random(1).sample(held, min(200, len(held))))  # noqa: S311  # a sample to look at, no secret
 
 
 if __name__ == "__main__":

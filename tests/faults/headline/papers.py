@@ -80,5 +80,5 @@ def _bytes(images: list[Image.Image], kind: str) -> bytes:
     first, *rest = images
     options = {"PDF": {"resolution": 150.0}, "TIFF": {"compression": "tiff_deflate"}}.get(kind, {})
     many = {"save_all": True, "append_images": rest} if kind in ("PDF", "TIFF") else {}
-    first.save(out, kind, **many, **options)  # type: ignore[arg-type]
+    first.save(out, kind, **many, **options)  # type: ignore[arg-type]  # options by name, of Pillow's save
     return out.getvalue()

@@ -76,7 +76,7 @@ def wrap_tasks(tasks: ModuleType) -> None:
             misbehave(width)
         return read(claimed, path, *rest)
 
-    tasks.read = faulty  # type: ignore[attr-defined]
+    tasks.read = faulty  # type: ignore[attr-defined]  # put into the product on purpose
 
 
 def wrap_scripts(scripts: ModuleType) -> None:
@@ -94,7 +94,7 @@ def wrap_scripts(scripts: ModuleType) -> None:
         sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
         return dataclasses.replace(made, source=source, sha=sha)
 
-    scripts.script = patched_script  # type: ignore[attr-defined]
+    scripts.script = patched_script  # type: ignore[attr-defined]  # put into the product on purpose
 
 
 WRAPS = {"ocrfarm_worker.tasks": wrap_tasks, "ocrfarm_shared.ledger.scripts": wrap_scripts}

@@ -113,7 +113,7 @@ async def test_an_unexpected_error_is_a_generic_sentence_and_a_whole_log(caplog:
             yield b"half"
             raise RuntimeError("broken off")
 
-        return StreamingResponse(pieces())  # type: ignore[arg-type]
+        return StreamingResponse(pieces())  # type: ignore[arg-type]  # an async generator, as Starlette takes it
 
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://t") as http:

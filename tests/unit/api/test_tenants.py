@@ -90,7 +90,7 @@ class Door:
         self.clients.append(self.nobody)
 
     def key(self, **asked: object) -> str:
-        made = self.gateway.ledger(key_calls.create_key(NewKey(**asked)))  # type: ignore[arg-type]
+        made = self.gateway.ledger(key_calls.create_key(NewKey(**asked)))  # type: ignore[arg-type]  # fields by name, pydantic checks them
         assert made is not None
         return made.key
 

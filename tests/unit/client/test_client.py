@@ -185,7 +185,7 @@ def test_refusals_are_the_farms_own_errors(gateway: Gateway, tmp_path: Path) -> 
         with pytest.raises(BadOption, match="no file"):
             farm.submit(tmp_path / "missing.png")
         with pytest.raises(BadOption, match="rb"):
-            farm.submit(io.StringIO("text"))  # type: ignore[arg-type]
+            farm.submit(io.StringIO("text"))  # type: ignore[arg-type]  # the wrong type is what is tried
 
 
 def test_the_same_key_makes_one_job(gateway: Gateway) -> None:

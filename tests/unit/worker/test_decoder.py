@@ -471,7 +471,7 @@ def test_memory_that_is_lent_cannot_be_cut_short(decoder: Decoder, monkeypatch: 
     def watching(link: object, message: dict[str, object], fd: int | None = None) -> None:
         if fd is not None and "do" not in message:
             lent.append(os.dup(fd))
-        send(link, message, fd)  # type: ignore[arg-type]
+        send(link, message, fd)  # type: ignore[arg-type]  # the link is passed through
 
     monkeypatch.setattr(wire, "send", watching)
     good(decoder)

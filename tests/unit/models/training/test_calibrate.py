@@ -10,9 +10,9 @@ np = pytest.importorskip("numpy")
 pytest.importorskip("cv2")
 pytest.importorskip("torch")  # of the extra `train`
 
-from ocrfarm_models.certainty import evidence, probability  # noqa: E402
-from ocrfarm_models.ctc import LineText  # noqa: E402
-from ocrfarm_models.training.calibrate import Judged, calibration_error, fit, same, table  # noqa: E402
+from ocrfarm_models.certainty import evidence, probability  # noqa: E402  # after the skip where torch is missing
+from ocrfarm_models.ctc import LineText  # noqa: E402  # after the skip where torch is missing
+from ocrfarm_models.training.calibrate import Judged, calibration_error, fit, same, table  # noqa: E402  # after the skip where torch is missing
 
 
 def made(count: int, seed: int) -> list[Judged]:

@@ -11,13 +11,13 @@ cv2 = pytest.importorskip("cv2")
 np = pytest.importorskip("numpy")
 pytest.importorskip("fontTools")
 
-from ocrfarm_models.training.alphabet import CHINESE, LEVEL_1, LEVEL_2, Alphabet, clean  # noqa: E402
-from ocrfarm_models.training.atlas import EM, Atlas, load, save  # noqa: E402
-from ocrfarm_models.training.chinese import ChineseCorpus  # noqa: E402
-from ocrfarm_models.training.compose import HELD_OUT, Composer, marks  # noqa: E402
-from ocrfarm_models.training.prototypes import cells, prototypes  # noqa: E402
-from ocrfarm_models.training.rule import STRIDE  # noqa: E402
-from ocrfarm_models.training.scores import norm  # noqa: E402
+from ocrfarm_models.training.alphabet import CHINESE, LEVEL_1, LEVEL_2, Alphabet, clean  # noqa: E402  # after the skip where torch is missing
+from ocrfarm_models.training.atlas import EM, Atlas, load, save  # noqa: E402  # after the skip where torch is missing
+from ocrfarm_models.training.chinese import ChineseCorpus  # noqa: E402  # after the skip where torch is missing
+from ocrfarm_models.training.compose import HELD_OUT, Composer, marks  # noqa: E402  # after the skip where torch is missing
+from ocrfarm_models.training.prototypes import cells, prototypes  # noqa: E402  # after the skip where torch is missing
+from ocrfarm_models.training.rule import STRIDE  # noqa: E402  # after the skip where torch is missing
+from ocrfarm_models.training.scores import norm  # noqa: E402  # after the skip where torch is missing
 
 ALPHABET = Alphabet(CHINESE)
 SAID = LEVEL_1[:30] + "，。0123456789ab"

@@ -53,7 +53,7 @@ def lesson(folder: Path, **changes: object) -> Lesson:
         "data": folder, "name": "mine", "base": "crnn-en", "minutes": 0.2, "hold_out": 0.2, "only_these": False, "skip_bad": False,
         "threads": 1, "layout": "labels", "even_if_worse": False, "replace": False,
     }  # fmt: skip
-    return Lesson(**(asked | changes))  # type: ignore[arg-type]
+    return Lesson(**(asked | changes))  # type: ignore[arg-type]  # fields by name
 
 
 def test_every_bad_line_is_named_before_anything_is_trained(lines: Path) -> None:
@@ -103,7 +103,7 @@ def test_the_last_layers_rows_go_with_their_characters(tmp_path: Path) -> None:
     from ocrfarm_models.training.config import TrainConfig
 
     alphabet = Alphabet([*reversed(known.characters), "Ж"])
-    trainer = Trainer(TrainConfig.from_dict(dict(kept["config"])), alphabet, tmp_path)  # type: ignore[call-overload]
+    trainer = Trainer(TrainConfig.from_dict(dict(kept["config"])), alphabet, tmp_path)  # type: ignore[call-overload]  # what torch.load gives has no type
     adopt(trainer, start, known, alphabet)
     theirs, mine = network.state_dict()["head.weight"], trainer.network.state_dict()["head.weight"]
     for char in "aQ7é":

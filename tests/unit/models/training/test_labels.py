@@ -10,8 +10,8 @@ cv2 = pytest.importorskip("cv2")
 np = pytest.importorskip("numpy")
 pytest.importorskip("fontTools")  # of the extra `train`
 
-from ocrfarm_models.training.alphabet import ALPHABETS, LATIN, Alphabet, clean, steps_needed  # noqa: E402
-from ocrfarm_models.training.folders import LabelError, listed, load, samples, vocabulary  # noqa: E402
+from ocrfarm_models.training.alphabet import ALPHABETS, LATIN, Alphabet, clean, steps_needed  # noqa: E402  # after the skip where torch is missing
+from ocrfarm_models.training.folders import LabelError, listed, load, samples, vocabulary  # noqa: E402  # after the skip where torch is missing
 
 
 def picture(path: Path, width: int = 200, height: int = 50) -> Path:

@@ -13,11 +13,11 @@ torch = pytest.importorskip(
 cv2 = pytest.importorskip("cv2")
 np = pytest.importorskip("numpy")
 
-from ocrfarm_models.training.alphabet import Alphabet  # noqa: E402
-from ocrfarm_models.training.batches import collate  # noqa: E402
-from ocrfarm_models.training.config import TrainConfig, load_config  # noqa: E402
-from ocrfarm_models.training.learning import Learner, draft, framed, rate  # noqa: E402
-from ocrfarm_models.training.networks import NETWORKS, EvenLight, build  # noqa: E402
+from ocrfarm_models.training.alphabet import Alphabet  # noqa: E402  # after the skip where torch is missing
+from ocrfarm_models.training.batches import collate  # noqa: E402  # after the skip where torch is missing
+from ocrfarm_models.training.config import TrainConfig, load_config  # noqa: E402  # after the skip where torch is missing
+from ocrfarm_models.training.learning import Learner, draft, framed, rate  # noqa: E402  # after the skip where torch is missing
+from ocrfarm_models.training.networks import NETWORKS, EvenLight, build  # noqa: E402  # after the skip where torch is missing
 
 SMALL = {
     "lite": {"width": 8, "hidden": 16, "neck": 32, "dropout": 0.0},

@@ -11,10 +11,10 @@ pytest.importorskip("cv2")
 np = pytest.importorskip("numpy")
 pytest.importorskip("fontTools")  # of the extra `train`
 
-from ocrfarm_models.training.config import Augment, load_config  # noqa: E402
-from ocrfarm_models.training.receipts import held_out, teach_case  # noqa: E402
-from ocrfarm_models.training.scores import Score, distance, wilson  # noqa: E402
-from ocrfarm_models.training.shards import read, write  # noqa: E402
+from ocrfarm_models.training.config import Augment, load_config  # noqa: E402  # after the skip where torch is missing
+from ocrfarm_models.training.receipts import held_out, teach_case  # noqa: E402  # after the skip where torch is missing
+from ocrfarm_models.training.scores import Score, distance, wilson  # noqa: E402  # after the skip where torch is missing
+from ocrfarm_models.training.shards import read, write  # noqa: E402  # after the skip where torch is missing
 
 
 def made(widths: list[int]) -> list:
