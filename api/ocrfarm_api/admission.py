@@ -178,6 +178,7 @@ def refused(refusal: Refusal, limits: Limits) -> OcrFarmError:
     said = {
         "jobs_per_minute": f"You may send {limits.jobs_per_minute} documents a minute. {again}",
         "bytes_per_day": f"You may send {limits.bytes_per_day / 1e6:g} MB in 24 hours. {again}",
+        "pages_per_day": f"You may have {limits.pages_per_day} pages read in 24 hours. {again}",
         "queued": f"You may have {limits.queued} jobs under way at once. Wait until some have ended. {again}",
         "records": f"{limits.records} jobs of yours are kept, and no more may be. DELETE those whose results you have, or wait "
         f"until they expire. {again}",

@@ -54,6 +54,12 @@ class Quota(Incoming):
         0, ge=0, le=10_000_000, description="Submissions a minute; that many may come at once."
     )
     bytes_per_day: int = Field(0, ge=0, le=2**50, description="Bytes of documents sent in 24 hours.")
+    pages_per_day: int = Field(
+        0,
+        ge=0,
+        le=1_000_000_000,
+        description="Pages read in 24 hours, cached ones not counted. A document that goes beyond is read to its end; the next is refused.",
+    )
     queued: int = Field(0, ge=0, le=10_000_000, description="Jobs under way at once.")
 
 

@@ -84,6 +84,7 @@ _LISTS = ("{ns}:jobs:*", "{ns}:tag:*", "{ns}:batches:*", "{ns}:batches_stopping"
 _GAUGES = ("{ns}:process:*", "{ns}:rate:*")
 _API_KEYS = ("{ns}:key:*", "{ns}:keys", "{ns}:keys_on")  # hashed; the gateway's alone
 _QUOTAS = ("{ns}:quota:*", "{ns}:refused:*")
+_PAGES = ("{ns}:pages:*",)  # how many a tenant had read, by hours
 _EVENTS = ("{ns}:events",)
 
 # ---------------------------------------------------------------------------------------------------- Celery
@@ -109,6 +110,7 @@ RIGHTS: Mapping[Role, Rights] = {
             (
                 "hdel",
                 "hkeys",
+                "incrby",
                 "lindex",
                 "llen",
                 "scard",
@@ -121,7 +123,7 @@ RIGHTS: Mapping[Role, Rights] = {
             ),
             ("info",),  # how full it is, so that a farm that has no room says so
         ),
-        _all(_UNITS, _ENDS, _UPLOADS, _LISTS, _GAUGES, _API_KEYS, _QUOTAS),
+        _all(_UNITS, _ENDS, _UPLOADS, _LISTS, _GAUGES, _API_KEYS, _QUOTAS, _PAGES),
         _EVENTS,
     ),
     "dispatcher": Rights(
@@ -130,8 +132,8 @@ RIGHTS: Mapping[Role, Rights] = {
         _EVENTS,
     ),
     "worker": Rights(
-        _all(_CONNECT, _SUBSCRIBE, _LEDGER, _CELERY, ("hkeys",)),
-        _all(_UNITS, _ENDS, _GAUGES, ("{ns}:tokens", "{ns}:unacked*"), _CELERY_KEYS),
+        _all(_CONNECT, _SUBSCRIBE, _LEDGER, _CELERY, ("hkeys", "incrby")),
+        _all(_UNITS, _ENDS, _GAUGES, _PAGES, ("{ns}:tokens", "{ns}:unacked*"), _CELERY_KEYS),
         _EVENTS + _CELERY_CHANNELS,
     ),
     # Sees what workers say of themselves, and how long the queues are.

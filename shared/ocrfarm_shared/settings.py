@@ -93,6 +93,7 @@ class Settings(BaseModel):
     # of a tenant, where its key says nothing else; 0: no limit
     tenant_jobs_per_minute: int = Field(0, ge=0)
     tenant_mb_per_day: float = Field(0, ge=0)
+    tenant_pages_per_day: int = Field(0, ge=0)
     tenant_queued: int = Field(
         0, ge=0, description="Jobs under way at once; 0: half of max_queued where keys are used, else no limit."
     )

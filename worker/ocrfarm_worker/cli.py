@@ -93,7 +93,7 @@ def read(
                 print(f"{file}: {err}", file=sys.stderr)
             except FileNotFoundError:
                 failed = True
-                print(no_file(file), file=sys.stderr)
+                print(f"{file}: {no_file(file)}", file=sys.stderr)
             except OSError as err:
                 failed = True
                 print(f"{file}: {err.strerror or err}", file=sys.stderr)

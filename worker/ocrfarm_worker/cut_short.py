@@ -5,10 +5,10 @@ does when a program wrote what it had and closed the file:
 
     PNG     compressed data that ends before the last row: the rest is 0
     JPEG    an EOI marker before the last block: libjpeg warns (Pillow drops that) and makes the rest grey, 128 in every component
-    TIFF    fewer strips or tiles than the height needs: the rest is 0 where they are not compressed
+    TIFF    fewer strips or tiles than the height needs: the rest is 0 where they are not compressed; and fax codes that end before the last
+            row: the rest is white (fax_rows.py)
 
-GIF, BMP and WebP, and every other compression of TIFF but two, are errors then. The two are CCITT group 3 and 4: a fax says how many rows
-it has by ending, so that libtiff takes what is there, and the rest is left white.
+GIF, BMP, WebP and the other compressions of TIFF are errors then, but for JPEG inside of a TIFF, whose end is grey as a JPEG's is.
 
 A look at the picture's end settles it for nearly every page; only where that looks made up is the file read once more.
 """
@@ -23,6 +23,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
+from ocrfarm_worker.fax_rows import lacks_rows
 from ocrfarm_worker.png_rows import holds_all_rows
 
 _GREY = (127, 128)  # CMYK is stored the other way round
@@ -42,7 +43,10 @@ def is_cut_short(image: Image.Image, file: BinaryIO) -> bool:
         return _ends_black(image) and not holds_all_rows(file)
     if image.format in ("JPEG", "MPO"):
         return _ends_grey(image) and not _scan_is_whole(image, file)
-    return image.format == "TIFF" and _lacks_strips(getattr(image, "tag_v2", {}))
+    if image.format == "TIFF":
+        tags = getattr(image, "tag_v2", {})
+        return _lacks_strips(tags) or lacks_rows(tags, file)
+    return False
 
 
 def _ends_black(image: Image.Image) -> bool:

@@ -44,6 +44,9 @@ def create(
     mb_per_day: Annotated[
         float, typer.Option(min=0, help="Megabytes sent in 24 hours. [default: the farm's]", show_default=False)
     ] = 0,
+    pages_per_day: Annotated[
+        int, typer.Option(min=0, help="Pages read in 24 hours. [default: the farm's]", show_default=False)
+    ] = 0,
     queued: Annotated[
         int, typer.Option(min=0, help="Jobs under way at once. [default: the farm's]", show_default=False)
     ] = 0,
@@ -57,7 +60,12 @@ def create(
     """
     from ocrfarm.cli.keys_work import Wish, make
 
-    quota = {"jobs_per_minute": jobs_per_minute, "bytes_per_day": int(mb_per_day * 1e6), "queued": queued}
+    quota = {
+        "jobs_per_minute": jobs_per_minute,
+        "bytes_per_day": int(mb_per_day * 1e6),
+        "pages_per_day": pages_per_day,
+        "queued": queued,
+    }
     make(Wish(tenant, tuple(role or ()), name, expires, quota), url, key, quiet=quiet)
 
 

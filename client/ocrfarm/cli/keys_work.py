@@ -219,6 +219,7 @@ def _quota(view: KeyView) -> str:
     parts = [
         f"{quota.jobs_per_minute} jobs a minute" if quota.jobs_per_minute else "",
         f"{quota.bytes_per_day / 1e6:g} MB a day" if quota.bytes_per_day else "",
+        f"{quota.pages_per_day} pages a day" if quota.pages_per_day else "",
         f"{quota.queued} at once" if quota.queued else "",
     ]
     return ", ".join(part for part in parts if part) or "the farm's"

@@ -11,8 +11,8 @@ from ocrfarm_shared.settings import Settings
 
 @dataclass(frozen=True)
 class Limits:
-    """Of the tenant: submissions a minute, bytes a day, jobs under way, jobs kept with their results. Of the farm: jobs under way, and
-    seconds that the first of the lane which a document would join has waited. 0: none."""
+    """Of the tenant: submissions a minute, bytes and pages a day, jobs under way, jobs kept with results. Of the farm: jobs under way,
+    and seconds that the first of the lane which a document would join has waited. 0: none."""
 
     jobs_per_minute: int
     bytes_per_day: int
@@ -20,6 +20,7 @@ class Limits:
     records: int
     max_queued: int
     max_waiting_s: float
+    pages_per_day: int = 0
 
     @classmethod
     def of(cls, settings: Settings, quota: Quota | None = None) -> Self:
@@ -29,6 +30,7 @@ class Limits:
         return cls(
             jobs_per_minute=asked.jobs_per_minute or settings.tenant_jobs_per_minute,
             bytes_per_day=asked.bytes_per_day or int(settings.tenant_mb_per_day * 1e6),
+            pages_per_day=asked.pages_per_day or settings.tenant_pages_per_day,
             queued=asked.queued or settings.tenant_queued or (max(1, settings.max_queued // 2) if quota else 0),
             records=settings.tenant_records,
             max_queued=settings.max_queued,
@@ -43,7 +45,9 @@ class Limits:
 class Refusal:
     """Which limit was met, and in how many seconds it is worth another try."""
 
-    limit: Literal["jobs_per_minute", "bytes_per_day", "queued", "records", "max_queued", "max_waiting_s"]
+    limit: Literal[
+        "jobs_per_minute", "bytes_per_day", "pages_per_day", "queued", "records", "max_queued", "max_waiting_s"
+    ]
     seconds: float
 
     @classmethod

@@ -15,7 +15,7 @@ from ocrfarm_api.admission import AGAIN_S
 from ocrfarm_api.problems import problem
 from ocrfarm_shared.errors import OverQuota, WorkerLost
 from ocrfarm_shared.keys import NewKey, Quota
-from ocrfarm_shared.ledger import key_calls
+from ocrfarm_shared.ledger import calls, key_calls
 
 
 def client(gateway: Gateway, tenant: str, **quota: int) -> dict[str, str]:
@@ -66,6 +66,29 @@ def test_a_repeated_request_is_answered_with_its_job_whatever_the_quota_says_now
     assert refusal(post(gateway, headers | {"Idempotency-Key": "other"}))[:2] == (429, "over_quota")
     again = post(gateway, headers, document)
     assert (again.status_code, again.json()["id"]) == (202, first.json()["id"])
+
+
+def test_pages_a_day(gateway: Gateway) -> None:
+    """They are known once a document was opened; what comes then is refused. What the cache answers costs none."""
+    headers = client(gateway, "a", pages_per_day=5)
+    assert post(gateway, headers, document := png(b"a page")).status_code == 202
+    gateway.read()
+    assert [post(gateway, headers, document).json()["cached"] for _ in range(6)] == [True] * 6
+    assert post(gateway, headers, b"%PDF-1.7\n of seven").status_code == 202
+    unit = gateway.claim()
+    assert unit.kind == "plan"
+    assert post(gateway, headers).status_code == 202  # nobody knows yet
+    assert gateway.ledger(calls.finish_plan(unit.unit, unit.token, range(1, 8), 7))
+    status, code, seconds = refusal(answer := post(gateway, headers))
+    assert (status, code) == (429, "over_quota")
+    assert "5 pages read in 24 hours" in answer.json()["detail"]
+    assert 23 * 3600 <= seconds <= 24 * 3600
+    assert post(gateway, client(gateway, "b", pages_per_day=5)).status_code == 202
+    (hour,) = gateway.ledger.redis.keys(f"{gateway.settings.namespace}:pages:a:*")
+    name, _, number = hour.decode().rpartition(":")
+    gateway.ledger.redis.rename(hour, f"{name}:{int(number) - 24}")  # a day later
+    time.sleep(2 * AGAIN_S)
+    assert post(gateway, headers).status_code == 202
 
 
 def test_uploads_that_are_refused_count(gateway: Gateway) -> None:

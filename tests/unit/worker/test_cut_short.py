@@ -205,3 +205,56 @@ def test_a_tiff_whose_last_strip_ends_too_early(compression: int, pack: object) 
     assert np.array_equal(read(tiff(whole, 8, compression))[:, :, 0], NOISE)
     with pytest.raises(Unreadable):
         read(tiff([*whole[:-1], pack(strips(8)[-1][: 3 * WIDTH])], 8, compression))
+
+
+def fax(name: str, pixels: NDArray[np.uint8], height: int, strips: int = 1, reverse: bool = False) -> bytes:
+    """A bilevel TIFF of that many strips that says to be of `height` rows; `pixels` are those that it holds."""
+    rows = -(-height // strips)
+    pieces = []
+    for top in range(0, height, rows):
+        out = io.BytesIO()
+        part = pixels[top : top + rows]
+        Image.fromarray(part).convert("1").save(out, "TIFF", compression=name, tiffinfo={262: 0})
+        with Image.open(out) as image:
+            tags = image.tag_v2  # type: ignore[attr-defined]  # a TIFF's
+            start, size, options = tags[273][0], tags[279][0], tags.get(292, 0)
+        pieces.append(out.getvalue()[start : start + size])
+    if reverse:
+        pieces = [bytes(int(f"{byte:08b}"[::-1], 2) for byte in piece) for piece in pieces]
+    values: dict[int, list[int]] = {
+        256: [WIDTH], 257: [height], 258: [1], 259: [4 if name == "group4" else 3], 262: [0], 266: [2 if reverse else 1],
+        273: [], 277: [1], 278: [rows], 279: [len(piece) for piece in pieces], 292 if name == "group3" else 293: [options],
+    }  # fmt: skip
+    after = 8 + 2 + 12 * len(values) + 4
+    start = after + (8 * len(pieces) if len(pieces) > 1 else 0)
+    values[273] = [start + sum(map(len, pieces[:i])) for i in range(len(pieces))]
+    entries, beside = b"", b""
+    for tag, listed in sorted(values.items()):
+        packed = struct.pack(f"<{len(listed)}I", *listed)
+        entries += struct.pack("<HHI", tag, 4, len(listed))
+        entries += packed if len(listed) == 1 else struct.pack("<I", after + len(beside))
+        beside += packed if len(listed) > 1 else b""
+    directory = struct.pack("<H", len(values)) + entries + struct.pack("<I", 0)
+    return b"II*\0" + struct.pack("<I", 8) + directory + beside + b"".join(pieces)
+
+
+BILEVEL = np.where(NOISE > 200, 255, 0).astype(np.uint8)
+WHITE_END = np.vstack([BILEVEL[: HEIGHT // 2], np.full((HEIGHT // 2, WIDTH), 255, np.uint8)])
+
+
+@pytest.mark.parametrize("reverse", [False, True], ids=["highest bit first", "lowest bit first"])
+@pytest.mark.parametrize("strips", [1, 4])
+@pytest.mark.parametrize("pixels", [BILEVEL, WHITE_END], ids=["full", "white below"])
+@pytest.mark.parametrize("name", ["group3", "group4"])
+def test_a_fax_that_ends_before_its_last_row(name: str, pixels: NDArray[np.uint8], strips: int, reverse: bool) -> None:
+    assert np.array_equal(read(fax(name, pixels, HEIGHT, strips, reverse))[:, :, 0], pixels)
+    for held in (HEIGHT - 2, HEIGHT * 4 // 5) if strips > 1 else (HEIGHT - 2, HEIGHT // 2, 3):
+        with pytest.raises(Unreadable, match="cut short"):
+            read(fax(name, pixels[:held], HEIGHT, strips, reverse))
+
+
+def test_a_fax_of_black_rows_alone() -> None:
+    black = np.zeros((HEIGHT, WIDTH), np.uint8)
+    assert np.array_equal(read(fax("group4", black, HEIGHT))[:, :, 0], black)
+    with pytest.raises(Unreadable, match="cut short"):
+        read(fax("group4", black[:5], HEIGHT))

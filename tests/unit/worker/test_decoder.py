@@ -108,6 +108,23 @@ def test_every_kind_is_opened_as_without_it(shared: Decoder, name: str) -> None:
     assert shared.starts == max(before, 1), "the child died of it"
 
 
+def test_what_looks_cut_short_is_looked_into_in_the_child_too(shared: Decoder) -> None:
+    """Where nothing can be imported and no file opened any more."""
+    grey = Image.new("RGB", (64, 40), (128, 128, 128))
+    noise = encoded(textured(), "JPEG")
+    for whole in (
+        encoded(grey, "JPEG"),
+        encoded(Image.new("L", (64, 40)), "PNG"),
+        encoded(textured("1"), "TIFF", compression="group4"),
+    ):
+        assert np.array_equal(
+            shared.page(whole, None, 1, 72, LIMITS).image, load_page(whole, None, 1, 72, LIMITS).image
+        )
+    scan = noise.index(b"\xff\xda")
+    with pytest.raises(Unreadable, match="cut short"):
+        shared.page(noise[: (scan + len(noise)) // 2].rstrip(b"\xff") + b"\xff\xd9", None, 1, 72, LIMITS)
+
+
 def test_errors_come_back_as_themselves(shared: Decoder) -> None:
     cases: list[tuple[bytes, type[OcrFarmError], str]] = [
         (b"", EmptyFile, "0 bytes"),

@@ -1,5 +1,5 @@
 -- Included after the prelude where jobs are taken: what a tenant may send, what the farm can take, and when to come again.
--- A.limits: jobs_per_minute, bytes_per_day, queued, records of the tenant; max_queued, max_waiting_s of the farm; 0 or absent: none.
+-- A.limits: jobs_per_minute, bytes_per_day, pages_per_day, queued, records of the tenant; max_queued, max_waiting_s of the farm; 0 or absent: none.
 
 local function tallied(name, whose, ticks)  -- over so many tens of seconds, the one that runs included
   local tick, n = math.floor(NOW / 10), 0
@@ -36,6 +36,28 @@ local function buckets(tenant, bytes)
   return out
 end
 
+-- Pages are known when a document was opened, so they are counted then, by hours, and what comes after is refused.
+local function count_pages(tenant, n)
+  local k = key('pages', tenant, string.format('%d', math.floor(NOW / 3600)))
+  call('INCRBY', k, n)
+  call('EXPIRE', k, 90000)
+end
+
+-- Seconds until this tenant's pages of 24 hours are under its limit; 0 where they are.
+local function pages_over(tenant, limit)
+  local hour, counts, sum = math.floor(NOW / 3600), {}, 0
+  for i = 23, 0, -1 do
+    local n = tonumber(call('GET', key('pages', tenant, string.format('%d', hour - i))) or '0')
+    counts[#counts + 1], sum = {hour - i, n}, sum + n
+  end
+  for _, one in ipairs(counts) do
+    if sum < limit then break end
+    sum = sum - one[2]
+    if sum < limit then return (one[1] + 24) * 3600 - NOW end
+  end
+  return 0
+end
+
 -- Why this tenant may not send one more document now, as {limit, seconds to wait}; nil where it may. `waits`: it is no cache hit. `repeated`: its
 -- job is there already, so that it takes no room, and is only refused where a bucket is full twice over.
 local function over_quota(tenant, bytes, waits, repeated)
@@ -46,6 +68,9 @@ local function over_quota(tenant, bytes, waits, repeated)
     if over > 0.000001 then return {limit = one[1], seconds = math.max(1, over)} end
   end
   if repeated then return nil end
+  -- Absent where whoever calls is of the release before.
+  local wait = (limits.pages_per_day or 0) > 0 and pages_over(tenant, limits.pages_per_day) or 0
+  if wait > 0 then return {limit = 'pages_per_day', seconds = wait} end
   local active = call('ZCARD', key('active', tenant))
   if waits and limits.queued > 0 and active >= limits.queued then return {limit = 'queued', seconds = come_again(tenant)} end
   if limits.records > 0 and active + call('ZCARD', key('results', tenant)) >= limits.records then
