@@ -110,18 +110,26 @@ def limits_of(farm: Farm, caller: Caller) -> Limits:
     return Limits.of(farm.settings, caller.quota if caller.key_id else None)
 
 
-async def admit(farm: Farm, caller: Caller, length: int | None = None, *, idempotency_key: str | None = None) -> None:
+async def admit(
+    farm: Farm,
+    caller: Caller,
+    length: int | None = None,
+    *,
+    idempotency_key: str | None = None,
+    perhaps_repeated: bool = False,
+) -> None:
     """Raises OverQuota, FarmFull, and the ledger's RedisError. `length`: bytes of the body that waits to be read; None: not known.
 
-    `idempotency_key`: where it is known, the job is there already, whatever the quota says now. Others are refused before it is known
-    whether the cache would have answered: that takes their body.
+    `idempotency_key`: where it is known, the job is there already, whatever the quota says now. `perhaps_repeated`: so may be items of a
+    batch, which is known when they have been read; `submit` decides. Others are refused before it is known whether the cache would have
+    answered: that takes their body.
     """
     if length is not None and length <= SMALL_BYTES and farm.let_in.still(caller.tenant):
         return
     limits = limits_of(farm, caller)
     asked: Admission = await farm.ledger(calls.admit(caller.tenant, limits, idempotency_key))
     for refusal in (asked.over, asked.full):
-        if refusal is not None:
+        if refusal is not None and not perhaps_repeated:
             raise refused(refusal, limits)
     await farm.headroom.look(farm)
     if trouble := farm.headroom.trouble(farm.settings, asked.active):
