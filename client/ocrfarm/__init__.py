@@ -15,7 +15,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ocrfarm.async_batches import AsyncBatch
     from ocrfarm.async_client import AsyncClient, AsyncJob
+    from ocrfarm.batches import Batch
     from ocrfarm.client import Client, Job
     from ocrfarm_shared.contracts import Document, FarmView, JobState, JobView, Line, Page, ProfileView, Word
     from ocrfarm_shared.errors import OcrFarmError
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "AsyncClient": "ocrfarm.async_client",
     "AsyncJob": "ocrfarm.async_client",
+    "AsyncBatch": "ocrfarm.async_batches",
+    "Batch": "ocrfarm.batches",
     "Client": "ocrfarm.client",
     "Job": "ocrfarm.client",
     "OcrFarmError": "ocrfarm_shared.errors",
@@ -33,8 +37,10 @@ _HOMES = {
 }
 
 __all__ = [
+    "AsyncBatch",
     "AsyncClient",
     "AsyncJob",
+    "Batch",
     "Client",
     "Document",
     "FarmView",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import nullcontext
 from typing import Any, Self, TypeVar, Unpack
 
 import httpx
 
 from ocrfarm import calls, flows, transport
+from ocrfarm.async_batches import AsyncBatches
 from ocrfarm.calls import Choices, Source
 from ocrfarm.flows import Flow, Patience, Pause
 from ocrfarm_shared.contracts import DeadLetter, Document, FarmView, JobState, JobView, Page, ProfileView
@@ -154,6 +154,11 @@ class AsyncClient:
     async def delete(self, job: str) -> None:
         await self._run(flows.run(calls.delete(job), self._patience))
 
+    @property
+    def batches(self) -> AsyncBatches:
+        """Many documents sent and followed as one thing."""
+        return AsyncBatches(self._run, self._patience, self._http, self._address)
+
     # ------------------------------------------------------------------------------------------------ dead letters
     async def dead_letters(self) -> Sequence[DeadLetter]:
         return await self._run(flows.dead_letters(self._patience))
@@ -187,8 +192,8 @@ class AsyncClient:
                 answer = await self._exchange(step.call)
 
     async def _exchange(self, call: calls.Call[Any]) -> calls.Reply | flows.Broken:
-        with call.upload.opened() if call.upload else nullcontext() as body:
+        with call.bodies() as bodies:
             try:
-                return transport.reply(await self._http.request(**transport.request(call, body)))
+                return transport.reply(await self._http.request(**transport.request(call, bodies)))
             except httpx.TransportError as err:
                 return self._address.broken(err)

@@ -9,7 +9,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -108,6 +108,14 @@ class Upload:
 
 
 @dataclass(frozen=True)
+class Named:
+    """A document of a batch. `key`: what its sender calls it, so that sending it again adds nothing."""
+
+    key: str
+    upload: Upload
+
+
+@dataclass(frozen=True)
 class Call(Generic[T]):
     """One request. `repeatable`: sending it twice does what sending it once does."""
 
@@ -118,10 +126,18 @@ class Call(Generic[T]):
     headers: Mapping[str, str] = field(default_factory=dict)
     fields: Mapping[str, str] | None = None
     upload: Upload | None = None
+    uploads: Sequence[Named] = ()
     json: Mapping[str, Any] | None = None
     repeatable: bool = True
     held_s: float = 0
     """How long the gateway may hold the request before it answers, seconds."""
+
+    @contextmanager
+    def bodies(self) -> Iterator[list[BinaryIO]]:
+        """The open files of `upload` or `uploads`, each at its beginning."""
+        with ExitStack() as stack:
+            sent = [self.upload] if self.upload else [named.upload for named in self.uploads]
+            yield [stack.enter_context(upload.opened()) for upload in sent]
 
 
 def problem(reply: Reply) -> OcrFarmError:
@@ -187,23 +203,29 @@ class Choices(TypedDict, total=False):
     """Left out, one is made, so that a submission sent again after a broken connection makes no second job."""
 
 
-def submit(upload: Upload, choices: Choices, wait_s: float = 0) -> Call[JobView]:
-    """POST /v1/jobs."""
-    told: dict[str, Any] = {name: value for name, value in choices.items() if value is not None}
-    key = told.pop("idempotency_key", None) or uuid4().hex
+def as_fields(choices: Mapping[str, Any]) -> dict[str, str]:
+    """Choices as form fields."""
+    told = dict(choices)
     if "options" in told:
         options = told["options"]
         given = options.model_dump(exclude_unset=True) if isinstance(options, ReadingOptions) else dict(options)
         told["options"] = json.dumps(given)
     if "languages" in told:
         told["languages"] = ",".join(told["languages"])
+    return {name: str(value) for name, value in told.items()}
+
+
+def submit(upload: Upload, choices: Choices, wait_s: float = 0) -> Call[JobView]:
+    """POST /v1/jobs."""
+    told: dict[str, Any] = {name: value for name, value in choices.items() if value is not None}
+    key = told.pop("idempotency_key", None) or uuid4().hex
     return Call(
         "POST",
         "/v1/jobs",
         _view,
         params={"wait": f"{wait_s:g}"} if wait_s else {},
         headers={"Idempotency-Key": key},
-        fields={name: str(value) for name, value in told.items()},
+        fields=as_fields(told),
         upload=upload,
         held_s=wait_s,
     )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from typing import Any, Self, TypeVar, Unpack
 
 import httpx
 
 from ocrfarm import calls, flows, transport
+from ocrfarm.batches import Batches
 from ocrfarm.calls import Choices, Source
 from ocrfarm.flows import Flow, Patience, Pause
 from ocrfarm.key_calls import Keys
@@ -153,6 +153,11 @@ class Client:
     def delete(self, job: str) -> None:
         self._run(flows.run(calls.delete(job), self._patience))
 
+    @property
+    def batches(self) -> Batches:
+        """Many documents sent and followed as one thing."""
+        return Batches(self._run, self._patience, self._http, self._address)
+
     # ------------------------------------------------------------------------------------------------ dead letters
     def dead_letters(self) -> Sequence[DeadLetter]:
         """Jobs that failed for good through no fault of the document, newest first; their attempts without log lines."""
@@ -194,8 +199,8 @@ class Client:
                 answer = self._exchange(step.call)
 
     def _exchange(self, call: calls.Call[Any]) -> calls.Reply | flows.Broken:
-        with call.upload.opened() if call.upload else nullcontext() as body:
+        with call.bodies() as bodies:
             try:
-                return transport.reply(self._http.request(**transport.request(call, body)))
+                return transport.reply(self._http.request(**transport.request(call, bodies)))
             except httpx.TransportError as err:
                 return self._address.broken(err)

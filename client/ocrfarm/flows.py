@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any, TypeVar
 
-from ocrfarm import calls
+from ocrfarm import batch_calls, calls
 from ocrfarm.calls import Call, Reply
+from ocrfarm_shared.batches import BatchView
 from ocrfarm_shared.contracts import DeadLetter, Document, JobState, JobView, Page, PageList
 from ocrfarm_shared.errors import FarmUnavailable, NotSucceeded, OcrFarmError, from_failure
 
@@ -96,6 +97,21 @@ def until_ended(job: str, patience: Patience, timeout_s: float | None) -> Flow[J
         if ends is not None and monotonic() >= ends:
             raise TimeoutError(f"Job {job} is still {view.state} after {timeout_s:g} s; it goes on without you.")
         if monotonic() - asked < 0.2:  # a gateway that does not hold requests is not to be hammered
+            yield Pause(0.2)
+
+
+def until_batch_ended(batch: str, patience: Patience, timeout_s: float | None) -> Flow[BatchView]:
+    """Long polls until the batch has ended, well or not. Raises TimeoutError after `timeout_s` seconds."""
+    ends = None if timeout_s is None else monotonic() + timeout_s
+    while True:
+        left = HELD_S if ends is None else min(HELD_S, ends - monotonic())
+        asked = monotonic()
+        view = yield from run(batch_calls.view(batch, max(0.0, round(left, 3))), patience)
+        if view.state.ended:
+            return view
+        if ends is not None and monotonic() >= ends:
+            raise TimeoutError(f"Batch {batch} is still {view.state} after {timeout_s:g} s; it goes on without you.")
+        if monotonic() - asked < 0.2:
             yield Pause(0.2)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, BinaryIO
@@ -10,6 +11,7 @@ import httpx
 
 from ocrfarm.calls import Call, Reply
 from ocrfarm.flows import Broken
+from ocrfarm_shared.errors import FarmUnavailable
 from ocrfarm_shared.settings import read_settings
 
 CONNECT_S = 5.0
@@ -40,6 +42,10 @@ class Address:
             "trust_env": httpx.URL(self.url).host not in ("127.0.0.1", "::1", "localhost"),
         }
 
+    def lost(self, err: httpx.TransportError) -> FarmUnavailable:
+        """A stream of results that broke off."""
+        return FarmUnavailable(self.broken(err).why)
+
     def broken(self, err: httpx.TransportError) -> Broken:
         """A connection that was refused sent nothing; any other break may have come after the farm took the request."""
         unsent = isinstance(err, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
@@ -52,8 +58,8 @@ class Address:
         return Broken(why, sent=not unsent)
 
 
-def request(call: Call[Any], body: BinaryIO | None) -> dict[str, Any]:
-    """The keyword arguments of `httpx.Client.request`. The body is streamed from the file, never read as a whole."""
+def request(call: Call[Any], bodies: Sequence[BinaryIO]) -> dict[str, Any]:
+    """The keyword arguments of `httpx.Client.request`. The bodies are streamed from their files, never read as a whole."""
     arguments: dict[str, Any] = {
         "method": call.method,
         "url": call.path,
@@ -62,8 +68,14 @@ def request(call: Call[Any], body: BinaryIO | None) -> dict[str, Any]:
         "timeout": httpx.Timeout(ANSWER_S + call.held_s, connect=CONNECT_S),
     }
     if call.upload is not None:
-        arguments["files"] = {"file": (call.upload.name, body)}
+        arguments["files"] = {"file": (call.upload.name, bodies[0])}
         arguments["data"] = dict(call.fields or {})
+    elif call.uploads:
+        arguments["files"] = [
+            part
+            for named, body in zip(call.uploads, bodies, strict=True)
+            for part in (("key", (None, named.key)), ("file", (named.upload.name, body)))
+        ]
     elif call.json is not None:
         arguments["json"] = dict(call.json)
     return arguments

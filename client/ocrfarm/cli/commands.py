@@ -14,7 +14,7 @@ Key = Annotated[str | None, typer.Option("--key", help="API key. [default: OCRFA
 
 
 def register(app: typer.Typer) -> None:
-    for command in (submit, status, result, jobs, cancel, doctor, version):
+    for command in (submit, batch, status, result, jobs, cancel, doctor, version):
         app.command("list" if command is jobs else None)(command)
     app.add_typer(keys.app, name="keys")
     app.add_typer(dead.app, name="dead")
@@ -51,6 +51,44 @@ def submit(
 
     choices = {"profile": profile, "layout": layout, "priority": priority, "tag": tag, "pages": pages, "cache": cache}
     order = Order(files, out, format, concurrency, {name: value for name, value in choices.items() if value})  # type: ignore[arg-type]  # a plain dict, checked by the farm
+    raise typer.Exit(run(order, url, key))
+
+
+def batch(
+    folder: Annotated[Path, typer.Argument(help="The folder; what is under it is read too.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder for the results, and for what is known of the batch.")
+    ],
+    format: Annotated[
+        Literal["txt", "json", "md", "tsv", "hocr", "alto"], typer.Option("--format", "-f", help="What to write.")
+    ] = "txt",
+    pattern: Annotated[
+        str | None,
+        typer.Option(help="Only files whose name or path matches: `*.png`, `2024/*`. [default: all documents]"),
+    ] = None,
+    profile: Annotated[str | None, typer.Option(help="`ocrfarm status --profiles` lists them.")] = None,
+    layout: Annotated[
+        Literal["auto", "page", "line"] | None, typer.Option(help="`line`: one line, no detection.")
+    ] = None,
+    priority: Annotated[
+        Literal["interactive", "normal", "bulk"],
+        typer.Option(help="Whom it may keep waiting: nobody, or not only you."),
+    ] = "bulk",
+    tag: Annotated[str | None, typer.Option(help="A word to find these jobs by later.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="Send once more what failed before.")] = False,
+    concurrency: Annotated[
+        int, typer.Option("--concurrency", "-c", min=1, max=64, help="Requests under way at once.")
+    ] = 8,
+    url: Url = None,
+    key: Key = None,
+) -> None:
+    """Read a folder of any size. Cut it when you like: the same command goes on, and sends nothing twice."""
+    from ocrfarm.cli.batch import run
+    from ocrfarm.cli.folders import Order
+
+    choices = {"profile": profile, "layout": layout, "priority": priority, "tag": tag}
+    known = {name: value for name, value in choices.items() if value}
+    order = Order(folder, out, format, pattern, concurrency, again, known)  # type: ignore[arg-type]
     raise typer.Exit(run(order, url, key))
 
 
