@@ -160,13 +160,14 @@ async def counting_refusals(farm: Farm, caller: Caller, body: Counted) -> AsyncI
         yield
     except (RequestError, DocumentError) as err:
         if not isinstance(err, (OverQuota, Unauthorized, IdempotencyConflict)):  # the last one is counted by `submit`
-            await _charge(farm, caller, body.bytes)
+            await charge_refused(farm, caller, body.bytes)
         raise
 
 
-async def _charge(farm: Farm, caller: Caller, came: int) -> None:
+async def charge_refused(farm: Farm, caller: Caller, came: int) -> None:
+    """An upload of so many bytes came in and became no job."""
     limits = limits_of(farm, caller)
-    if not (limits.jobs_per_minute or limits.bytes_per_day):
+    if not (limits.jobs_per_minute or limits.bytes_per_day):  # nothing to count against
         return
     try:
         if await farm.ledger(calls.charge(caller.tenant, limits, came)):

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from ocrfarm_api.admission import admit
+from ocrfarm_api.admission import admit, charge_refused
 from ocrfarm_api.callers import Caller
 from ocrfarm_api.deps import Farm
 from ocrfarm_api.intake import Received
@@ -116,7 +116,7 @@ class Taking:
                 received = Received(part.spool.path, content, part.spool.size, kind, part.filename, {})
                 await self._take(received, key, turn)
             except OF_THE_FILE as err:
-                await self._refuse(part.filename, err, key, turn)
+                await self._refuse(part.filename, err, key, turn, part.spool.size)
         finally:
             await part.spool.discard()
 
@@ -132,11 +132,17 @@ class Taking:
             self._tell(BatchItem(number=int(answer.job_id), filename=name, key=key))
 
     async def _refuse(
-        self, name: str | None, error: OcrFarmError, key: str | None, turn: Callable[[], Awaitable[None]]
+        self,
+        name: str | None,
+        error: OcrFarmError,
+        key: str | None,
+        turn: Callable[[], Awaitable[None]],
+        size: int = 0,
     ) -> None:
         if isinstance(error, BatchFull):
             raise error
         await turn()
+        await charge_refused(self.farm, self.caller, size)
         shown = name and name[:255]
         call = batch_calls.refuse(
             tenant=self.caller.tenant,

@@ -28,6 +28,7 @@ from ocrfarm_worker.png_rows import holds_all_rows
 
 _GREY = (127, 128)  # CMYK is stored the other way round
 _EOI = 0xD9
+_STRIP = 256  # rows that are compared at a time: a whole page twice as numbers is much memory
 # Every marker of a JPEG (ISO/IEC 10918-1, B.1.1.2) but the restarts, which stand inside of a scan, as does a stuffed FF 00.
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 _NOISE = hashlib.shake_128(b"bits that no scan ends with").digest(1024).replace(b"\xff", b"\xfe")
@@ -70,8 +71,13 @@ def _scan_is_whole(image: Image.Image, file: BinaryIO) -> bool:
         return True
     with Image.open(io.BytesIO(data[:end] + _FILLER + data[end:]), formats=("JPEG",)) as longer:
         longer.load()
-        rows = (0, max(0, image.height - 16), image.width, image.height)  # no block is higher than 16 rows times two
-        return bool(np.array_equal(np.asarray(longer.crop(rows)), np.asarray(image.crop(rows))))
+        for top in range(
+            0, image.height, _STRIP
+        ):  # from the cut on it differs, if only for as long as the filler lasts
+            rows = (0, top, image.width, min(image.height, top + _STRIP))
+            if not np.array_equal(np.asarray(longer.crop(rows)), np.asarray(image.crop(rows))):
+                return False
+    return True
 
 
 def _end_of_scans(data: bytes) -> int | None:

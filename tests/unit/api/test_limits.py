@@ -106,6 +106,15 @@ def test_uploads_that_are_refused_count(gateway: Gateway) -> None:
     assert post(gateway, other).status_code == 202
 
 
+def test_refused_files_of_a_batch_count_too(gateway: Gateway) -> None:
+    headers = client(gateway, "a", jobs_per_minute=3)
+    parts = [("file", (f"{n}.txt", b"no document")) for n in range(3)]
+    batch = gateway.http.post("/v1/batches", files=parts, headers=headers)
+    assert (batch.status_code, batch.json()["counts"]["refused"]) == (202, 3)
+    time.sleep(2 * AGAIN_S)
+    assert refusal(post(gateway, headers))[:2] == (429, "over_quota")
+
+
 def test_a_refusal_takes_no_more_than_the_bucket_twice(gateway: Gateway) -> None:
     headers = client(gateway, "a", bytes_per_day=1000)
     for _ in range(5):

@@ -67,6 +67,16 @@ def test_a_jpeg_that_ends_before_its_last_block(mode: str, options: dict[str, ob
         read(short.rstrip(b"\xff") + EOI)
 
 
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.97])
+def test_a_large_jpeg_too(share: float) -> None:
+    pixels = np.random.default_rng(2).integers(0, 256, (900, 700), dtype=np.uint8)
+    whole = encoded("JPEG", pixels, "RGB")
+    read(whole)
+    scan = whole.index(b"\xff\xda")
+    with pytest.raises(Unreadable, match="cut short"):
+        read(whole[: scan + int((len(whole) - scan) * share)].rstrip(b"\xff") + EOI)
+
+
 def test_a_jpeg_without_its_very_last_block() -> None:
     whole = encoded("JPEG", quality=95)
     read(whole)
