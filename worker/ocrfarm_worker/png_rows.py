@@ -2,7 +2,7 @@
 
 Pillow takes the end of the compressed data for the end of the picture: one that ends properly, but before the last row, comes out as a
 whole picture whose rest is black, without an error. For one that looks so (`cut_short.py`) the bytes are counted here (PNG specification,
-third edition, 7.2, 8.1 and 10.1). Inflating them again is a third of what decoding the picture takes.
+third edition, 7.2, 8.1 and 10.1). For every picture that would be a good part of what decoding it takes.
 """
 
 from __future__ import annotations
