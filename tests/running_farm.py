@@ -47,7 +47,8 @@ class RunningFarm:
         self.state = state
         self.port = free_port()
         self.log = state / "up.log"
-        state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        state.mkdir(parents=True, exist_ok=True)
+        state.chmod(0o700)  # its log lies in there before the farm has seen the folder
         chosen = {
             "state": state, "port": self.port, "redis_port": free_port(), "flower": 0, "workers": workers,
             "model_folder": ROOT / ".ocrfarm" / "models", **settings,

@@ -61,7 +61,9 @@ def keep_to_oneself(state: Path) -> None:
     try:
         state.chmod(mode & 0o700)
     except OSError as err:
-        raise CannotStart(f"{said}, and it cannot be shut ({err.strerror}); `chmod 700` it as its owner.") from None
+        raise CannotStart(
+            f"{said}, and it cannot be shut ({err.strerror}); `chmod 700` it as its owner, or name one inside of it with OCRFARM_STATE."
+        ) from None
 
 
 def _holder(lock: IO[str]) -> str:

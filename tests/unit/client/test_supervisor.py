@@ -235,7 +235,8 @@ def test_logs_are_kept_through_restarts_and_turned_at_the_start(start: Callable[
 
 
 def test_a_disk_that_takes_nothing_does_not_end_the_farm(start: Callable[..., Farm], tmp_path: Path) -> None:
-    (tmp_path / "state" / "pids.part").mkdir(parents=True)  # where pids.json would be written
+    (tmp_path / "state").mkdir(mode=0o700)
+    (tmp_path / "state" / "pids.part").mkdir()  # where pids.json would be written
     (tmp_path / "state" / "logs" / "mute.log").mkdir(parents=True)
     ran = tmp_path / "ran"
     farm = start(program("mute"), program("runs", ["sh", "-c", f"echo x >> {ran}; sleep 0.1"]))
