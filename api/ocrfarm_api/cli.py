@@ -25,6 +25,7 @@ def api(
     host: Annotated[str | None, typer.Option(help="Address to listen on; OCRFARM_HOST, else 127.0.0.1.")] = None,
     port: Annotated[int | None, typer.Option(help="OCRFARM_PORT, else 8000.", min=0, max=65535)] = None,
     fd: Annotated[int | None, typer.Option(help="A listening socket that this process was given.", min=0)] = None,
+    compat_fd: Annotated[int | None, typer.Option(help="The same, for OCRFARM_COMPAT_PORT.", min=0)] = None,
 ) -> None:
     """Run one gateway process until it is told to stop (SIGTERM, Ctrl-C)."""
     conf = _settings(host=host, port=port)
@@ -45,7 +46,11 @@ def api(
 
     allow_connections()
     gateway = create_app(conf)
-    listening = socket.socket(fileno=fd) if fd is not None else _listen(conf)
+    listening = [socket.socket(fileno=fd) if fd is not None else _listen(conf, conf.port, "OCRFARM_PORT or --port")]
+    if compat_fd is not None:
+        listening.append(socket.socket(fileno=compat_fd))
+    elif conf.compat_port and fd is None:
+        listening.append(_listen(conf, conf.compat_port, "OCRFARM_COMPAT_PORT"))
 
     server = Server(
         uvicorn.Config(
@@ -65,7 +70,7 @@ def api(
     # What was imported lives as long as the process: the collector need not walk it, which takes tens of milliseconds each time.
     gc.collect()
     gc.freeze()
-    server.run(sockets=[listening])
+    server.run(sockets=listening)
 
 
 def dispatcher() -> None:
@@ -105,15 +110,15 @@ def _without_keys(conf: Settings) -> bool:
         ledger.close()
 
 
-def _listen(conf: Settings) -> socket.socket:
+def _listen(conf: Settings, port: int, setting: str) -> socket.socket:
     """A listening socket; a port that is taken is a sentence, not a traceback."""
     try:
-        family = socket.getaddrinfo(conf.host, conf.port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((conf.host, conf.port), family=family, backlog=2048)
+        family = socket.getaddrinfo(conf.host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((conf.host, port), family=family, backlog=2048)
     except OSError as err:
         if err.errno == errno.EADDRINUSE:
-            _refuse(f"port {conf.port} on {conf.host} is taken; name another with OCRFARM_PORT or --port.")
-        _refuse(f"cannot listen on {conf.host}:{conf.port}: {err.strerror or err}.")
+            _refuse(f"port {port} on {conf.host} is taken; name another with {setting}.")
+        _refuse(f"cannot listen on {conf.host}:{port}: {err.strerror or err}.")
 
 
 def _refuse(sentence: str) -> NoReturn:

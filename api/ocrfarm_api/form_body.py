@@ -1,4 +1,4 @@
-"""multipart/form-data (RFC 7578) read as it streams: the field `file` goes to a spool, the other fields are kept, few and small."""
+"""multipart/form-data (RFC 7578) read as it streams: the document goes to a spool, the other fields are kept, few and small."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ class FormBody:
 
     most_parts = MAX_FIELDS
 
-    def __init__(self, boundary: bytes, spool: Spool | None = None) -> None:
+    def __init__(self, boundary: bytes, spool: Spool | None = None, field: str = "file") -> None:
+        self._field = field
         self.fields: dict[str, list[str]] = {}
         self.filename: str | None = None
         self.found = False
@@ -103,12 +104,12 @@ class FormBody:
         if kind != b"form-data" or b"name" not in options:
             raise BadOption("A part of the multipart form has no Content-Disposition with a name.")
         self._name = options[b"name"].decode("utf8", "replace")
-        if self._name == "file":
+        if self._name == self._field:
             name = options.get(b"filename")
             self.begin_file(name.decode("utf8", "replace") if name else None)
             self.found = self._in_file = True
         elif b"filename" in options:
-            raise BadOption(f"The document came as the field `{self._name[:100]}`; send it as `file`.")
+            raise BadOption(f"The document came as the field `{self._name[:100]}`; send it as `{self._field}`.")
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:
         if self._in_file:

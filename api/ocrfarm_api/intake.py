@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from typing import Any
 from python_multipart.multipart import parse_options_header
 
 from ocrfarm_api.form_body import MAX_FIELD_BYTES, MAX_FIELDS, FormBody
-from ocrfarm_api.json_body import MAX_OTHER_BYTES, JsonBody
+from ocrfarm_api.json_body import MAX_OTHER_BYTES, MEMBERS, JsonBody
 from ocrfarm_api.kinds import Kind, kind_of
 from ocrfarm_api.spool import Spool
 from ocrfarm_shared.errors import BadOption, EmptyFile, FarmFull, MissingFile, RequestError, TooLarge
@@ -48,8 +48,12 @@ async def receive(
     folder: Path,
     threads: Executor,
     limit: int,
+    field: str = "file",
+    members: Collection[str] = MEMBERS,
 ) -> AsyncIterator[Received]:
     """Read one upload; its temporary file is removed at the end, unless it was moved to its place.
+
+    `field` of a form, one of `members` of a JSON object: what the document is called there.
 
     `limit` is of the document, in bytes. Raises TooLarge (by the declared length, and by the bytes that come), EmptyFile, MissingFile,
     UnsupportedType, BadOption, RequestError for a sender who falls silent, and FarmFull where the disk is full.
@@ -60,10 +64,10 @@ async def receive(
     if form == b"multipart/form-data":
         if not parameters.get(b"boundary"):
             raise BadOption("The Content-Type names no boundary; let your HTTP library set it.")
-        reader = FormBody(parameters[b"boundary"], spool)
+        reader = FormBody(parameters[b"boundary"], spool, field)
         allowed = limit + 2 * MAX_FIELDS * MAX_FIELD_BYTES
     elif form == b"application/json":
-        reader = JsonBody(spool)
+        reader = JsonBody(spool, members)
         allowed = limit * 3 // 2 + 2 * MAX_OTHER_BYTES  # four letters for three bytes, and line breaks
     else:
         allowed = limit

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import binascii
 import json
+from collections.abc import Collection
 from typing import Any
 
 from ocrfarm_api.spool import Spool
 from ocrfarm_shared.errors import BadOption, MissingFile, TooLarge
 
 MAX_OTHER_BYTES = 64 * 1024
-MEMBER = b'"base64"'
+MEMBERS = ("base64",)
 
 _DROPPED = b"\t\r\n"
 _BREAKS = (rb"\n", rb"\r", rb"\t")  # JSON's ways of writing the breaks of base64's lines
@@ -82,11 +83,15 @@ class Base64Stream:
 class JsonBody:
     """Feed it the body in any pieces; `finish` gives the members other than `base64`.
 
+    `members`: the names under which the document may come, one of them.
+
     Raises BadOption for what is no JSON object or no base64, MissingFile without `base64`, TooLarge.
     """
 
-    def __init__(self, spool: Spool) -> None:
+    def __init__(self, spool: Spool, members: Collection[str] = MEMBERS) -> None:
         self._spool = spool
+        self._members = {f'"{name}"'.encode(): name for name in members}
+        self._member = next(iter(members))
         self._other = bytearray()  # the text with the document's string left empty
         self._depth = 0
         self._in_string = False
@@ -111,10 +116,10 @@ class JsonBody:
             raise BadOption("The body is not valid JSON.") from None
         if not isinstance(members, dict):
             raise BadOption('The JSON body must be an object: {"base64": "…", "profile": "…"}.')
-        if "base64" not in members:
+        if self._document is None and not any(name in members for name in self._members.values()):
             raise MissingFile
-        if self._document is None or members.pop("base64") != "":
-            raise BadOption("`base64` must be a string, written with that very name.")
+        if self._document is None or members.pop(self._member, None) != "":
+            raise BadOption(f"`{self._member}` must be a string, written with that very name.")
         self._document.finish()
         return members
 
@@ -159,9 +164,10 @@ class JsonBody:
             elif byte == 0x22:
                 self._in_string = True
                 self._string_from = len(self._other) - 1
-                if self._depth == 1 and not self._key_may_follow and self._last_key == MEMBER:
+                if self._depth == 1 and not self._key_may_follow and self._last_key in self._members:
                     if self._document is not None:
-                        raise BadOption("The JSON body holds `base64` twice.")
+                        raise BadOption(f"The JSON body holds `{self._member}` twice.")
+                    self._member = self._members[self._last_key]
                     self._document = Base64Stream(self._spool)
                     self._reading_document = True
                     self._check_size()

@@ -16,7 +16,19 @@ from ocrfarm_api.callers import caller
 from ocrfarm_api.deps import Farm
 from ocrfarm_api.guard import Guard
 from ocrfarm_api.metrics import Measure
-from ocrfarm_api.routes import batch_files, batch_results, batches, events, farm, health, images, jobs, keys, results
+from ocrfarm_api.routes import (
+    batch_files,
+    batch_results,
+    batches,
+    compat,
+    events,
+    farm,
+    health,
+    images,
+    jobs,
+    keys,
+    results,
+)
 from ocrfarm_api.routes.answers import problems as problems_of
 from ocrfarm_shared.addresses import is_loopback
 from ocrfarm_shared.errors import NotFound
@@ -47,6 +59,7 @@ def create_app(settings: Settings) -> FastAPI:
     for room in (jobs, events, results, images, batch_files, batches, batch_results, farm, keys):
         app.include_router(room.router, dependencies=[Depends(caller)], responses=problems_of(401, 403))
     app.include_router(health.router)
+    app.include_router(compat.router)
     _serve_web(app, settings)
     problems.install(app)
     # The last added is the outermost.

@@ -81,7 +81,7 @@ def _of_http(error: HTTPException) -> OcrFarmError:
     return Internal()
 
 
-def _of_validation(error: RequestValidationError) -> OcrFarmError:
+def of_validation(error: RequestValidationError) -> OcrFarmError:
     first: dict[str, Any] = error.errors()[0]
     name = ".".join(str(part) for part in first["loc"][1:]) or "body"
     return BadOption(f"`{name[:100]}` is not valid: {first['msg']}.")
@@ -112,7 +112,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def _validation(request: Request, error: RequestValidationError) -> Response:
-        return problem(_of_validation(error), request.url.path)
+        return problem(of_validation(error), request.url.path)
 
     @app.exception_handler(ClientDisconnect)
     async def _gone(_request: Request, _error: ClientDisconnect) -> Response:

@@ -46,6 +46,15 @@ class Settings(BaseModel):
     server_names: str = Field(
         "", description="Names under which a proxy in front serves this farm, comma separated; localhost is always one."
     )
+    compat_port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        description="A second port of the gateway, for scripts written for small OCR services (5000 there); 0: none.",
+    )
+    compat_wait_s: float = Field(
+        60, gt=0, le=600, description="How long /ocr, /api/ocr and /predict wait for the farm."
+    )
     flower_port: int = Field(5555, ge=0, le=65535)
     redis_port: int = Field(0, ge=0, le=65535, description="Of the embedded Redis; 0: any free port.")
     redis_fsync: str = Field(

@@ -11,10 +11,8 @@ from redis.exceptions import RedisError
 from starlette.responses import Response
 
 from ocrfarm_api import options
-from ocrfarm_api.admission import Counted, admit, counting_refusals
 from ocrfarm_api.callers import Caller, Reader, Submitter
 from ocrfarm_api.deps import Farm, TheFarm
-from ocrfarm_api.intake import receive
 from ocrfarm_api.routes.answers import (
     POLL_S,
     IdempotencyKey,
@@ -25,7 +23,7 @@ from ocrfarm_api.routes.answers import (
     job_view,
     problems,
 )
-from ocrfarm_api.routes.submission_form import REQUEST_BODY, with_query
+from ocrfarm_api.routes.submission_form import REQUEST_BODY, upload, with_query
 from ocrfarm_api.submit import again, submit
 from ocrfarm_api.waiting import find, no_such_job, until_ended
 from ocrfarm_shared.contracts import JobList, JobState, JobView
@@ -56,21 +54,7 @@ async def submit_document(
     Send it as the multipart field `file`, as the raw body, or as JSON with a member `base64`. Options are form fields, members of the
     JSON, or query parameters. Answers 202 and where to look; 200 where the same document was read before with the same options.
     """
-    declared = request.headers.get("content-length", "")
-    length = int(declared) if declared.isascii() and declared.isdigit() else None
-    await admit(farm, caller, length, idempotency_key=idempotency_key or None)
-    body = Counted(request.stream())
-    async with (
-        counting_refusals(farm, caller, body),
-        receive(
-            aiter(body),
-            content_type=request.headers.get("content-type"),
-            content_length=length,
-            folder=farm.blobs.incoming,
-            threads=farm.threads,
-            limit=farm.settings.max_upload_bytes,
-        ) as received,
-    ):
+    async with upload(request, farm, caller, idempotency_key=idempotency_key or None) as received:
         fields = with_query(request, received.fields)
         if received.filename:
             fields["filename"] = received.filename

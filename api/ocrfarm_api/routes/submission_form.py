@@ -3,10 +3,17 @@ so FastAPI cannot derive it."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
 from typing import Any
 
 from starlette.requests import Request
 
+from ocrfarm_api.admission import Counted, admit, counting_refusals
+from ocrfarm_api.callers import Caller
+from ocrfarm_api.deps import Farm
+from ocrfarm_api.intake import Received, receive
+from ocrfarm_api.json_body import MEMBERS
 from ocrfarm_shared.contracts import CacheMode, Layout, Priority, ReadingOptions
 from ocrfarm_shared.errors import BadOption, MissingFile
 from ocrfarm_shared.profiles import default_profile, profiles
@@ -109,6 +116,37 @@ FILES_BODY: dict[str, Any] = {
         "application/zip": _RAW,
     },
 }
+
+
+@asynccontextmanager
+async def upload(
+    request: Request,
+    farm: Farm,
+    caller: Caller,
+    *,
+    idempotency_key: str | None = None,
+    field: str = "file",
+    members: Collection[str] = MEMBERS,
+) -> AsyncIterator[Received]:
+    """The request's document, admitted and received; refusals of what it holds are counted until the block ends. Raises as `admit` and `receive` do."""
+    declared = request.headers.get("content-length", "")
+    length = int(declared) if declared.isascii() and declared.isdigit() else None
+    await admit(farm, caller, length, idempotency_key=idempotency_key)
+    body = Counted(request.stream())
+    async with (
+        counting_refusals(farm, caller, body),
+        receive(
+            aiter(body),
+            content_type=request.headers.get("content-type"),
+            content_length=length,
+            folder=farm.blobs.incoming,
+            threads=farm.threads,
+            limit=farm.settings.max_upload_bytes,
+            field=field,
+            members=members,
+        ) as received,
+    ):
+        yield received
 
 
 def with_query(request: Request, fields: Any) -> dict[str, Any]:

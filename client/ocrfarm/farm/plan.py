@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ocrfarm.farm.children import Program
@@ -16,6 +16,7 @@ from ocrfarm_shared.settings import WORKER_START, Settings, read_settings
 
 # Workers first: they hand back what they hold while the rest still answers. Redis last: everybody writes to it.
 STOP_ORDER = ("worker", "dispatcher", "api", "flower", "redis")
+_DOORS = ("--fd", "--compat-fd")
 WORKER_GRACE_S = 40.0  # Celery's soft shutdown is 20 s, and a page may take as long again
 GRACE_S = 30.0  # the gateway lets uploads end for 20 s
 
@@ -56,6 +57,9 @@ def make(settings: Settings) -> Plan:
     The state folder must be held (supervisor.hold_state), and absolute.
     """
     door = listen(settings.host, settings.port, "the gateway", "OCRFARM_PORT")
+    doors = [door]
+    if settings.compat_port:
+        doors.append(listen(settings.host, settings.compat_port, "the second door", "OCRFARM_COMPAT_PORT"))
     # No url: it is this farm's own, not that of another which the command line is told to ask.
     update: dict[str, object] = {"port": port_of(door), "url": None}
     if settings.flower and importlib.util.find_spec("flower") is None:
@@ -76,10 +80,10 @@ def make(settings: Settings) -> Plan:
         update |= {"redis_port": port, "redis_url": redis.url}
         update |= {"redis_user": "gateway", "redis_password": redis.passwords["gateway"]}
     settings = read_settings({}, **(settings.model_dump() | update))
-    return Plan(settings, redis, list(_programs(settings, redis, door)))
+    return Plan(settings, redis, list(_programs(settings, redis, doors)))
 
 
-def _programs(settings: Settings, redis: EmbeddedRedis | None, door: socket.socket) -> Iterator[Program]:
+def _programs(settings: Settings, redis: EmbeddedRedis | None, doors: Sequence[socket.socket]) -> Iterator[Program]:
     def env(role: Role | None) -> dict[str, str]:
         """Each part gets the password of its own Redis user and of no other; with one's own Redis all parts are its one user."""
         own: dict[str, object] = {"api_key": None}  # the command line's, no part's
@@ -96,8 +100,8 @@ def _programs(settings: Settings, redis: EmbeddedRedis | None, door: socket.sock
         yield Program("redis", redis.argv, env(None), grace_s=GRACE_S)  # SIGTERM is its SHUTDOWN: the file is flushed
     counting = _counting(settings)
     for name in gateways(settings):
-        argv = ours("api", f"--fd={door.fileno()}")
-        yield Program(name, argv, env("gateway") | counting, grace_s=GRACE_S, sockets=[door])
+        argv = ours("api", *(f"{option}={door.fileno()}" for option, door in zip(_DOORS, doors, strict=False)))
+        yield Program(name, argv, env("gateway") | counting, grace_s=GRACE_S, sockets=doors)
     yield Program("dispatcher", ours("dispatcher"), env("dispatcher"), grace_s=GRACE_S)
     build = ours("models", "build")
     yield Program("worker", ours("worker"), WORKER_START | env("worker"), prepare=build, grace_s=WORKER_GRACE_S)

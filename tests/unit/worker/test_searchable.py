@@ -139,7 +139,7 @@ def test_words_are_found_over_their_boxes_and_nothing_is_drawn_over_the_picture(
         assert document[0].get_size() == pytest.approx((800 * 72 / DPI, 1000 * 72 / DPI), abs=0.01)
         check_words(document[0], a_page(800, 1000))
         assert document[0].get_textpage().get_text_bounded().splitlines()[0] == "The invoice of November"
-        difference = np.abs(shown(document[0], 800) - np.asarray(image).astype(int))
+        difference = np.abs(shown(document[0], 800)[:1000] - np.asarray(image).astype(int))
     assert difference.mean() < 2, "the picture looks otherwise"
 
 
@@ -169,7 +169,7 @@ def test_a_jpeg_on_its_side_stands_upright(orientation: int, mode: str) -> None:
     body = made(data, "image/jpeg", read)
     with opened(body) as document:
         check_words(document[0], read)
-        assert np.abs(shown(document[0], size[0]) - upright).mean() < 8
+        assert np.abs(shown(document[0], size[0])[: size[1]] - upright).mean() < 8
     with pikepdf.open(io.BytesIO(body)) as pdf:
         assert images(pdf)[0].read_raw_bytes() == data
 
