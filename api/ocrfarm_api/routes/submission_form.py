@@ -128,7 +128,7 @@ async def upload(
     field: str = "file",
     members: Collection[str] = MEMBERS,
 ) -> AsyncIterator[Received]:
-    """The request's document, admitted and received; refusals of what it holds are counted until the block ends. Raises as `admit` and `receive` do."""
+    """The request's document; refusals are counted until the block ends. Raises as `admit` and `receive` do."""
     declared = request.headers.get("content-length", "")
     length = int(declared) if declared.isascii() and declared.isdigit() else None
     await admit(farm, caller, length, idempotency_key=idempotency_key)
