@@ -11,7 +11,6 @@ there for the strip and leaves the rest white, without an error.
 from __future__ import annotations
 
 import io
-import re
 import struct
 from functools import cache
 from typing import Any, BinaryIO
@@ -23,7 +22,8 @@ _WIDTH, _HEIGHT, _COMPRESSION, _FILL_ORDER, _OFFSETS, _ROWS_PER_STRIP, _SIZES = 
 _GROUP_3, _GROUP_4 = 3, 4
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 _EOFB, _EOFB_BITS = 0x001001, 24  # T.6, 2.4.1.1
-_EOL = re.compile(rb"\x00{11,}\x01")  # on one byte a bit; fill bits may stand before it (T.4, 4.1.2 and 4.1.3)
+_EOL_ZEROS = 11
+_MOST_BYTES = 8_000_000  # no page's strip is as long; taken bit by bit, one of an attacker's would take gigabytes
 _DAMAGED = 100  # of so many rows one may have lost its end-of-line code on the wire
 
 
@@ -35,8 +35,11 @@ def lacks_rows(tags: Any, file: BinaryIO) -> bool:
     width, height = int(tags[_WIDTH]), int(tags[_HEIGHT])
     a_strip = min(height, int(tags.get(_ROWS_PER_STRIP, height)))
     rows = (height - 1) % a_strip + 1
+    size = int(_last(tags[_SIZES]))
+    if size > _MOST_BYTES:
+        return False
     file.seek(int(_last(tags[_OFFSETS])))
-    strip = file.read(int(_last(tags[_SIZES])))
+    strip = file.read(size)
     if tags.get(_FILL_ORDER, 1) == 2:
         strip = strip.translate(_REVERSED)
     if compression == _GROUP_3:
@@ -49,11 +52,14 @@ def _last(values: Any) -> Any:
 
 
 def _rows_of_group_3(strip: bytes) -> int:
-    """End-of-line codes, those that follow one another at once (they say the end of all) once."""
-    bits = np.unpackbits(np.frombuffer(strip, np.uint8)).tobytes()
-    ends = [match.span() for match in _EOL.finditer(bits)]
+    """End-of-line codes (eleven zeros at least, fill bits may be among them, and a one: T.4, 4.1.2), those that follow one another at once
+    (they say the end of all) once."""
+    ones = np.flatnonzero(np.unpackbits(np.frombuffer(strip, np.uint8)))
+    zeros = np.diff(ones, prepend=-1) - 1
+    ends = ones[zeros >= _EOL_ZEROS]
+    begins = ends - zeros[zeros >= _EOL_ZEROS]
     # Two-dimensional coding has one more bit behind each.
-    return sum(1 for i, (start, _) in enumerate(ends) if i == 0 or start - ends[i - 1][1] > 1)
+    return int(ends.size > 0) + int((begins[1:] - ends[:-1] > 2).sum())
 
 
 def _holds_group_4(strip: bytes, width: int, rows: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import time
 import zlib
 from collections.abc import Sequence
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ocrfarm_shared.errors import Unreadable
+from ocrfarm_worker.fax_rows import lacks_rows
 from ocrfarm_worker.load import Limits, load_page
 
 WIDTH, HEIGHT = 64, 40
@@ -268,3 +270,13 @@ def test_a_fax_of_black_rows_alone() -> None:
     assert np.array_equal(read(fax("group4", black, HEIGHT))[:, :, 0], black)
     with pytest.raises(Unreadable, match="cut short"):
         read(fax("group4", black[:5], HEIGHT))
+
+
+@pytest.mark.parametrize("name", ["group3", "group4"])
+@pytest.mark.parametrize("filling", [b"\0", b"\xff", b"\0\1"])
+def test_a_fax_strip_of_nonsense_takes_no_time(name: str, filling: bytes) -> None:
+    whole = fax(name, BILEVEL, HEIGHT)
+    tags = {257: HEIGHT, 256: WIDTH, 259: 4 if name == "group4" else 3, 273: (len(whole),), 279: (4_000_000,)}
+    begun = time.process_time()
+    lacks_rows(tags, io.BytesIO(whole + filling * (4_000_000 // len(filling))))
+    assert time.process_time() - begun < 10
