@@ -24,6 +24,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from ocrfarm_api.hook_sender import Sender
 from ocrfarm_shared.blobs import BlobStore
 from ocrfarm_shared.ledger import Ledger, batch_calls, calls
 from ocrfarm_shared.ledger.client import CONNECTION
@@ -71,6 +72,8 @@ class Dispatcher:
     def work(self, stop: threading.Event) -> None:
         """Rounds every `sweep_s`, for ever; while Redis is away, tries grow apart up to 5 s (and never over `sweep_s`)."""
         self.blobs.prepare()
+        sender = Sender(self.settings)
+        sender.start()
         trouble, pause = False, 0.1
         while not stop.is_set():
             try:
@@ -89,6 +92,7 @@ class Dispatcher:
             except Exception:
                 log.exception("a round failed; the next one comes all the same")
                 stop.wait(self.settings.sweep_s)
+        sender.stop()
         self._resign()
 
     def round(self) -> bool:

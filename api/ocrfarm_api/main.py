@@ -28,6 +28,7 @@ from ocrfarm_api.routes import (
     jobs,
     keys,
     results,
+    webhooks,
 )
 from ocrfarm_api.routes.answers import problems as problems_of
 from ocrfarm_shared.addresses import is_loopback
@@ -56,7 +57,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.farm = means
     # Asked for by the router, so that no route of these can be forgotten. The probes are open.
-    for room in (jobs, events, results, images, batch_files, batches, batch_results, farm, keys):
+    for room in (jobs, events, results, images, batch_files, batches, batch_results, webhooks, farm, keys):
         app.include_router(room.router, dependencies=[Depends(caller)], responses=problems_of(401, 403))
     app.include_router(health.router)
     app.include_router(compat.router)

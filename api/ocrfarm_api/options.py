@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ocrfarm_api.hook_targets import Targets
 from ocrfarm_shared.contracts import CacheMode, Layout, OcrOptions, Priority, ReadingOptions, Submission
 from ocrfarm_shared.errors import BadOption, NoSuchPage
 from ocrfarm_shared.profiles import Profile, default_profile, get_profile
@@ -39,7 +40,7 @@ def submission(fields: Mapping[str, Any], settings: Settings) -> Submission:
         raise BadOption(f"There is no option `{unknown[0][:100]}`; there are: {', '.join(NAMES)}.")
     given = {name: value for name, value in fields.items() if value is not None and value != ""}
     if "webhook" in given:
-        raise BadOption("`webhook` is not offered by this release; wait with `?wait=`, or poll GET /v1/jobs/{id}.")
+        _check_webhook(given["webhook"], settings)
     reading = {name: given.pop(name) for name in READING if name in given}
     reading.setdefault("profile", default_profile())
     if not isinstance(reading["profile"], str):
@@ -79,6 +80,17 @@ def check_single_page(pages: str | None) -> None:
     """For kinds that hold one page. Raises NoSuchPage where that one is not asked for."""
     if pages and not any(start == 1 for start, _ in page_ranges(pages)):
         raise NoSuchPage("This kind of image holds one page; leave `pages` out, or ask for page 1.")
+
+
+def _check_webhook(value: Any, settings: Settings) -> None:
+    if not settings.webhook_secret or not settings.webhook_hosts:
+        raise BadOption(
+            "`webhook`: this farm sends none; wait with `?wait=`, or poll GET /v1/jobs/{id}. Whoever runs it can set "
+            "OCRFARM_WEBHOOK_SECRET and OCRFARM_WEBHOOK_HOSTS."
+        )
+    if not isinstance(value, str):
+        raise BadOption("`webhook` must be a text, like https://hooks.example.org/path.")
+    Targets.of(settings.webhook_hosts).check(value)
 
 
 def _languages(value: Any, profile: Profile) -> tuple[str, ...]:

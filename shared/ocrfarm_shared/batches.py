@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from ocrfarm_shared.contracts import Failure, JobState, Priority, Travelling
+from ocrfarm_shared.contracts import Failure, JobState, Priority, Travelling, WebhookView
 
 
 class BatchState(StrEnum):
@@ -71,7 +71,7 @@ class BatchView(Travelling):
     errors: list[BatchItem] = Field(
         [], description="The first items that did not succeed whole; `links.errors` has all."
     )
-    webhook: dict[str, object] | None = None
+    webhook: WebhookView | None = Field(None, description="Null where none was asked for.")
     links: dict[str, str] = {}
 
 

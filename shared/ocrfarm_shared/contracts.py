@@ -206,6 +206,23 @@ class Progress(Travelling):
     pages_total: int | None = Field(None, description="None until the document was opened.")
 
 
+class WebhookView(Travelling):
+    """What became of a webhook. Times are seconds since the epoch."""
+
+    state: str = Field("waiting", description="waiting, delivered, given_up")
+    attempts: int = 0
+    status: int | None = Field(None, description="HTTP status of the last answer.")
+    error: str | None = Field(None, description="Why the last attempt failed.")
+    last_at: float | None = None
+    next_at: float | None = None
+
+
+class WebhookSecret(Travelling):
+    """`whsec_` + base64 of the key."""
+
+    secret: str
+
+
 class JobView(Travelling):
     """What `GET /v1/jobs/{id}` answers. Times are seconds since the epoch, by the ledger's clock."""
 
@@ -227,6 +244,7 @@ class JobView(Travelling):
     ended_at: float | None = None
     expires_at: float | None = Field(None, description="When the result is removed; None while the job is under way.")
     error: Failure | None = None
+    webhook: WebhookView | None = Field(None, description="Null where none was asked for.")
     links: dict[str, str] = {}
 
 

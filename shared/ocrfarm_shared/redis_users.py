@@ -27,7 +27,7 @@ SCRIPTS: Mapping[Role, tuple[str, ...]] = {
         *("batch_create", "batch_refuse", "batch_view", "batch_list", "batch_items"),
         *("batch_close", "batch_stop", "batch_stopping"),
     ),
-    "dispatcher": ("sweep", "reap", "lead", "batch_tend"),
+    "dispatcher": ("sweep", "reap", "lead", "batch_tend", "hook_take", "hook_done"),
     "worker": ("claim", "heartbeat", "farewell", "finish", "plan", "fail", "pages", "made"),
     "flower": (),
 }
@@ -77,7 +77,7 @@ _UNITS = (
 _ENDS = (
     *("{ns}:job:*", "{ns}:active", "{ns}:active:*", "{ns}:deadlines", "{ns}:expiry", "{ns}:idem:*", "{ns}:outbox"),
     *("{ns}:flight:*", "{ns}:cache:*", "{ns}:dead:*", "{ns}:results:*", "{ns}:ends:*"),
-    *("{ns}:batch:*", "{ns}:batches_open", "{ns}:batches_live", "{ns}:idembatch:*"),
+    *("{ns}:batch:*", "{ns}:batches_open", "{ns}:batches_live", "{ns}:idembatch:*", "{ns}:hook:*", "{ns}:hooks"),
 )
 _UPLOADS = ("{ns}:blob:*", "{ns}:blob_gc", "{ns}:pins", "{ns}:reaping:*")
 _LISTS = ("{ns}:jobs:*", "{ns}:tag:*", "{ns}:batches:*", "{ns}:batches_stopping")

@@ -126,6 +126,24 @@ class Settings(BaseModel):
         3600, gt=0, description="A batch that nobody closes is closed that long after its last file."
     )
 
+    # webhooks
+    webhook_hosts: str = Field(
+        "",
+        description="Where webhooks may go, comma separated: `hooks.example.org` (which may be a private address), `*.example.org` and `*` "
+        "(public addresses alone); empty: none are sent.",
+    )
+    webhook_secret: str | None = Field(
+        None,
+        min_length=24,
+        description="What webhooks are signed with, for each tenant a key made from it; left out: none are sent.",
+    )
+    webhook_timeout_s: float = Field(
+        10, gt=0, le=60, description="What a target has to take one, look-up of its name included."
+    )
+    webhook_give_up_s: float = Field(
+        24 * 3600, ge=0, description="How long a webhook that is not taken is tried again."
+    )
+
     # reading
     dpi: int = Field(200, ge=72, le=400)
     model_folder: Path | None = Field(None, description="Where built models are kept; default: state/models.")

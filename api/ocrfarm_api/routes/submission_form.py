@@ -41,6 +41,10 @@ _OPTIONS: dict[str, Any] = {
     },
     "priority": {"type": "string", "enum": [str(name) for name in Priority], "default": "normal"},
     "tag": {"type": "string", "maxLength": 100, "description": "Yours; the list can be asked for it."},
+    "webhook": {
+        "type": "string",
+        "description": "Told of the end by a signed POST of {id, state, links}, where the farm sends any.",
+    },
     "deadline_s": {"type": "number", "description": "Seconds after which an unfinished job fails."},
     "filename": {"type": "string", "description": "For raw and JSON bodies: what the result is to be called."},
 }

@@ -11,7 +11,7 @@ from ocrfarm_shared.batches import BatchCounts, BatchItem, BatchState, BatchView
 from ocrfarm_shared.contracts import Failure, JobState, Priority, Submission, stored
 from ocrfarm_shared.ledger.calls import Call, Listing, new_id
 from ocrfarm_shared.ledger.place import Place
-from ocrfarm_shared.ledger.records import JobRecord
+from ocrfarm_shared.ledger.records import JobRecord, webhook_of
 from ocrfarm_shared.settings import Settings
 
 MOST_BATCHES = 10_000  # kept of a tenant
@@ -51,6 +51,7 @@ class BatchRecord:
             closed_at=_number(row["closed"]),
             closes_at=_number(row.get("closes")),
             ended_at=_number(row["ended"]),
+            webhook=webhook_of(row),
         )
         return cls(row["id"], stored(Submission, row["submission"]), view)
 

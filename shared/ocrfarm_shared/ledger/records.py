@@ -15,6 +15,7 @@ from ocrfarm_shared.contracts import (
     Priority,
     Progress,
     Submission,
+    WebhookView,
     stored,
 )
 
@@ -25,6 +26,13 @@ def _number(value: str | None) -> float | None:
 
 def _count(value: str | None) -> int | None:
     return int(value) if value else None
+
+
+def webhook_of(row: dict[str, str]) -> WebhookView | None:
+    """Of a job's or batch's record."""
+    if not row.get("webhook"):
+        return None
+    return WebhookView.model_validate_json(row["hook"]) if row.get("hook") else WebhookView()
 
 
 @dataclass(frozen=True)
@@ -69,6 +77,7 @@ class JobRecord:
             ended_at=_number(job.get("ended")) if ended else None,
             expires_at=_number(job.get("expires")) if ended else None,
             error=Failure.model_validate_json(error) if error else None,
+            webhook=webhook_of(job),
         )
         return cls(
             id=job["id"],

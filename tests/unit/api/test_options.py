@@ -63,7 +63,7 @@ def test_an_empty_text_is_none() -> None:
         ({"options": "[1]"}, "`options` must be an object"),
         ({"options": '{"dpi": 9}'}, "`options.dpi`"),
         ({"options": '{"colour": 1}'}, "`options.colour`; there are: orientation, dpi, min_confidence"),
-        ({"webhook": "https://example.org/x"}, "`webhook` is not offered"),
+        ({"webhook": "https://example.org/x"}, "`webhook`: this farm sends none"),
         ({"profile": ["accurate"]}, "`profile`"),
     ],
 )

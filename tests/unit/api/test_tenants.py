@@ -58,6 +58,7 @@ ROLES = {
     ("GET", "/v1/batches/{batch_id}/jobs"): {"read"},
     ("GET", "/v1/batches/{batch_id}/events"): {"read"},
     ("GET", "/v1/batches/{batch_id}/results"): {"read"},
+    ("GET", "/v1/webhooks/secret"): {"submit"},
     ("POST", "/v1/keys"): {"admin"},
     ("GET", "/v1/keys"): {"admin"},
     ("DELETE", "/v1/keys/{key_id}"): {"admin"},

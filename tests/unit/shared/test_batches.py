@@ -53,7 +53,12 @@ class Bench:
 
     def refuse(self, key: str | None = None, most: int = 1000) -> batch_calls.Refused:
         place = Place(self.batch, most, key, "x")
-        call = batch_calls.refuse(tenant="ann", place=place, filename="bad.txt", failure=EmptyFile().failure())
+        call = batch_calls.refuse(
+            tenant="ann",
+            place=place,
+            filename="bad.txt",
+            failure=EmptyFile().failure(),
+        )
         return self.ledger(call)
 
     def take(self) -> ClaimedUnit:

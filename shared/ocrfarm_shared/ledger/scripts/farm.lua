@@ -1,6 +1,6 @@
 -- The farm at a glance.
 local out = {slots = slots(), queued = 0, published = 0, running = 0, oldest = cjson.null, processes = {}, stats = get(key('stats')) or {},
-  active = call('ZCARD', key('active')), outbox = call('LLEN', key('outbox')), now = NOW, dead = call('ZCARD', key('dead', A.tenant)),
+  active = call('ZCARD', key('active')), outbox = call('LLEN', key('outbox')) + call('ZCARD', key('hooks')), now = NOW, dead = call('ZCARD', key('dead', A.tenant)),
   profiles = {}}
 for _, profile in ipairs(call('SMEMBERS', key('profiles'))) do
   local queued = key('queued', profile)
