@@ -124,7 +124,7 @@ class Door:
 
 @pytest.fixture
 def door(make_gateway: Callable[..., Gateway]) -> Iterator[Door]:
-    made = Door(make_gateway())
+    made = Door(make_gateway(webhook_secret="of the farm, and of no tenant", webhook_hosts="hooks.example.org"))
     yield made
     for client in made.clients:
         client.close()
@@ -229,6 +229,12 @@ def test_lists_name_nothing_of_another_tenant(door: Door, method: str, path: str
                 again = client.get(path, params=asked)
                 assert job not in again.text
                 assert "secret.png" not in again.text
+
+
+def test_each_tenant_has_a_webhook_secret_of_its_own(door: Door) -> None:
+    a, b = (client.get("/v1/webhooks/secret").json()["secret"] for client in (door.a, door.b))
+    assert a != b
+    assert a.startswith("whsec_")
 
 
 def test_the_same_document_and_idempotency_key_as_another_tenant(door: Door) -> None:
