@@ -186,16 +186,15 @@ def test_reading_marking_correcting_saving(visit: Callable[..., Page]) -> None:
     expect(page.locator(".lines .text")).to_have_text(["Second page, corrected"])
     saved = {}
     for form in page.locator(".menu button").evaluate_all("all => all.map(one => one.dataset.form)"):
-        if form == "pdf":
-            continue
         page.locator(".menu summary").click()
         with page.expect_download(timeout=100_000) as waiting:
             page.locator(f".menu button[data-form={form}]").click()
         saved[form] = Path(waiting.value.path()).read_bytes()
         assert waiting.value.suggested_filename.startswith("three.pdf.")
-    assert set(saved) == {"txt", "md", "json", "tsv", "hocr", "alto"}
+    assert set(saved) == {"txt", "md", "json", "tsv", "hocr", "alto", "pdf"}
     assert saved["txt"].decode() == "\f".join([PDF_LINES[0], "Second page, corrected", PDF_LINES[2]])
     assert [p["lines"][0]["text"] for p in json.loads(saved["json"])["pages"]] == PDF_LINES
+    assert saved["pdf"].startswith(b"%PDF")
     for form in ("md", "hocr", "alto", "tsv"):
         assert b"Third" in saved[form]
     page.get_by_role("button", name="Undo all edits").click()
@@ -300,8 +299,8 @@ def test_with_keys_on_it_asks_and_waits(visit: Callable[..., Page], farm: Runnin
     page.get_by_role("button", name="Use it").click()
     expect(page.locator("#empty")).to_be_visible()  # another tenant's documents are not shown
     drop(page, {f"{word}.png": png(f"With {word}", width=420, height=110) for word in ("one", "two", "three")})
-    wait_state(page, "one.png", "succeeded")
     expect(page.get_by_text("the farm is busy; goes on in")).to_be_visible()  # the third has to wait: Retry-After
+    wait_state(page, "one.png", "succeeded")
     open_document(page, "one.png")
     page.locator(".paper.pictured img").wait_for(timeout=PATIENCE_MS)
     assert page.evaluate("sessionStorage['ocrfarm-key']") == made.json()["key"]

@@ -24,8 +24,11 @@ function keep(text, forever) {
   $("#forget").hidden = !text;
 }
 
+// With the key goes what it showed: corrections, and documents that were not sent yet.
 export function forget() {
   keep("");
+  store.clear("ocrfarm-edits:");
+  indexedDB.deleteDatabase("ocrfarm");
   location.reload();
 }
 

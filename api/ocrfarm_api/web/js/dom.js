@@ -55,6 +55,13 @@ export const store = {
       return false;
     }
   },
+  clear(prefix) {
+    try {
+      for (const place of [localStorage, sessionStorage]) for (const name of Object.keys(place)) if (name.startsWith(prefix)) place.removeItem(name);
+    } catch {
+      // nothing was kept
+    }
+  },
 };
 
 // A menu of <details>: Escape and a click elsewhere close it.

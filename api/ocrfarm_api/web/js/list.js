@@ -68,7 +68,8 @@ function overall() {
 // ------------------------------------------------------------------ what a row says
 
 function outgoing(item) {
-  const acts = item.state === "failed" ? [["send-again", () => sendAgain(item.id)], ["delete", () => drop(item.id)]] : [["cancel", () => drop(item.id)]];
+  const acts = item.state === "failed" ? [["delete", () => drop(item.id)]] : [["cancel", () => drop(item.id)]];
+  if (item.state === "failed" && !item.hopeless) acts.unshift(["send-again", () => sendAgain(item.id)]);
   return {
     id: item.id,
     name: item.name,

@@ -1,14 +1,15 @@
 // One document: its pages as picture and text side by side, each line linked to its box.
 
 import { ask, download, save } from "./api.js";
-import { $, say, sleep, store, tell } from "./dom.js";
+import { $, say, store, tell } from "./dom.js";
 import { ended, stream } from "./events.js";
 import * as jobs from "./jobs.js";
 import { isMine, nameOf } from "./list.js";
 import { Lines } from "./lines.js";
 import { FORMS, frame } from "./reader_frame.js";
+import { Search } from "./search.js";
 import { Sheet } from "./sheet.js";
-import { Edits, allLines, matches } from "./texts.js";
+import { Edits, allLines } from "./texts.js";
 import { plainly, t } from "./words.js";
 
 let reader = null; // the one that is open
@@ -31,9 +32,7 @@ class Reader {
     this.number = number;
     this.pages = new Map();
     this.edits = new Edits(id);
-    this.found = [];
-    this.at = -1;
-    this.texts = null;
+    this.search = new Search(this);
     this.ui = frame($("#view-document"), this);
     this.sheet = new Sheet(this.ui.picture, { point: (i) => this.point(i, "picture"), pick: (i) => this.lines.focus(i) });
     this.lines = new Lines(this.ui.text, { point: (i) => this.point(i, "text"), pick: (i) => this.pick(i), edit: (i, text) => this.edit(i, text) });
@@ -48,9 +47,8 @@ class Reader {
       this.head();
       await this.go(this.number, true);
     } catch (error) {
-      this.ui.name.textContent = error.status === 404 ? t("documents") : this.id;
-      this.ui.why.textContent = error.message;
-      this.ui.why.hidden = false;
+      if (!this.job) this.ui.name.textContent = t("documents");
+      this.trouble(error);
     }
     if (reader === this) this.ui.name.focus({ preventScroll: true });
   }
@@ -102,6 +100,7 @@ class Reader {
     const { pages_done: done, pages_total: all } = job.progress;
     this.ui.badge.textContent = !ended(job) && all > 1 ? `${t(job.state)} · ${t("pages-of", { done, all })}` : t(job.state);
     this.ui.cached.hidden = !job.cached;
+    this.ui.acts.hidden = false;
     const why = job.error && (job.state === "failed" || job.state === "partial") ? plainly(job.error.code, job.error.message) : "";
     this.ui.why.textContent = why;
     this.ui.why.hidden = !why;
@@ -117,6 +116,20 @@ class Reader {
 
   async go(number, again = false) {
     if (number === this.number && !again) return;
+    try {
+      await this.turnTo(number);
+    } catch (error) {
+      this.trouble(error);
+    }
+  }
+
+  trouble(error) {
+    this.ui.why.textContent = error.status === 404 ? t("not-here") : error.message;
+    this.ui.why.hidden = false;
+    this.ui.body.hidden = this.pages.size === 0;
+  }
+
+  async turnTo(number) {
     this.number = number;
     this.pager();
     if (!this.pages.has(number)) {
@@ -128,7 +141,7 @@ class Reader {
     this.sheet.show(this.id, page);
     this.lines.show(page, this.edits.of(number));
     this.setThreshold(this.lines.threshold);
-    this.showMatches();
+    this.search.show();
     this.ui.text.scrollTop = 0;
   }
 
@@ -200,44 +213,7 @@ class Reader {
     this.edits.clear();
     this.editsTold();
     this.lines.show(this.pages.get(this.number) || null, {});
-    this.showMatches();
-  }
-
-  // ------------------------------------------------------------------ searching
-
-  async search(wanted) {
-    this.wanted = wanted;
-    await sleep(150); // while somebody types
-    if (this.wanted !== wanted) return;
-    try {
-      if (wanted && (!this.texts || !ended(this.job))) this.texts = await allLines(this.job, this.numbers);
-    } catch (error) {
-      return tell(error.message);
-    }
-    if (this.wanted !== wanted) return;
-    this.found = wanted ? matches(this.texts, this.edits, wanted) : [];
-    this.at = -1;
-    const here = this.found.findIndex((match) => match.number >= this.number);
-    this.toMatch(here < 0 ? 0 : here);
-  }
-
-  toMatch(n) {
-    this.at = this.found.length ? (n + this.found.length) % this.found.length : -1;
-    const match = this.found[this.at];
-    this.ui.count.textContent = match ? t("found", { n: this.at + 1, all: this.found.length }) : this.wanted ? t("found-none") : "";
-    this.ui.matchNext.disabled = this.ui.matchPrevious.disabled = !match;
-    if (match && match.number !== this.number) this.visit(match.number);
-    else this.showMatches();
-  }
-
-  showMatches() {
-    const now = this.found[this.at];
-    const here = this.found.filter((match) => match.number === this.number);
-    this.lines.showMatches(here, here.indexOf(now));
-    this.sheet.showMatches(here);
-    if (!now || now.number !== this.number) return;
-    this.lines.reveal(now.line);
-    this.sheet.pick(now.line);
+    this.search.show();
   }
 
   // ------------------------------------------------------------------ what to do with it

@@ -27,12 +27,13 @@ export function frame(root, reader) {
   ui.again = button(t("again"), () => reader.act("again"), undefined, { hidden: true });
   ui.cancel = button(t("cancel"), () => reader.act("cancel"), undefined, { hidden: true });
   const remove = button(t("delete"), () => reader.act("delete"));
+  ui.acts = element("div", { class: "acts", hidden: true }, ui.download, ui.copyAll, ui.again, ui.cancel, remove);
   const head = element(
     "header",
     { class: "reader-head" },
     element("a", { class: "back", href: "#/" }, icon(LEFT), t("back")),
     element("div", { class: "title" }, ui.name, ui.badge, ui.cached, ui.making),
-    element("div", { class: "acts" }, ui.download, ui.copyAll, ui.again, ui.cancel, remove),
+    ui.acts,
   );
   ui.picture = element("div", { class: "pane picture", tabindex: 0, role: "region", "aria-label": t("picture") });
   ui.text = element("div", { class: "pane text-pane", role: "region", "aria-label": t("text") });
@@ -63,12 +64,14 @@ function tools(ui, reader) {
   ui.previous = button(t("previous"), () => reader.turn(-1), icon(LEFT));
   ui.next = button(t("next"), () => reader.turn(1), icon(RIGHT));
   ui.pager = element("div", { class: "tool", role: "group", "aria-label": t("page"), hidden: true }, ui.previous, ui.page, ui.total, ui.next);
+  ui.copyPage = button(t("copy-page"), () => reader.copy(ui.copyPage, false), undefined, { class: "apart" });
   const zoom = element(
     "div",
-    { class: "tool", role: "group", "aria-label": t("picture") },
+    { class: "tool", role: "group", "aria-label": t("page") },
     button(t("zoom-out"), () => reader.sheet.setZoom(reader.sheet.zoom / 1.25), icon("M6 12h12")),
     button(t("fit"), () => reader.sheet.setZoom(1)),
     button(t("zoom-in"), () => reader.sheet.setZoom(reader.sheet.zoom * 1.25), icon("M6 12h12M12 6v12")),
+    ui.copyPage,
   );
   ui.threshold = element("input", { type: "range", id: "threshold", min: 0, max: 100, step: 1, oninput: () => reader.setThreshold(Number(ui.threshold.value) / 100) });
   ui.marked = element("output", { for: "threshold", class: "quiet" });
@@ -79,15 +82,14 @@ function tools(ui, reader) {
     "aria-label": t("search"),
     placeholder: t("search"),
     spellcheck: "false",
-    oninput: () => reader.search(ui.search.value.trim()),
-    onkeydown: (event) => event.key === "Enter" && reader.toMatch(reader.at + (event.shiftKey ? -1 : 1)),
+    oninput: () => reader.search.run(ui.search.value.trim()),
+    onkeydown: (event) => event.key === "Enter" && reader.search.step(event.shiftKey ? -1 : 1),
   });
   ui.count = element("output", { class: "quiet", role: "status" });
-  ui.matchPrevious = button(t("previous-match"), () => reader.toMatch(reader.at - 1), icon("m6 14.5 6-6 6 6"), { disabled: true });
-  ui.matchNext = button(t("next-match"), () => reader.toMatch(reader.at + 1), icon("m6 9.5 6 6 6-6"), { disabled: true });
+  ui.matchPrevious = button(t("previous-match"), () => reader.search.step(-1), icon("m6 14.5 6-6 6 6"), { disabled: true });
+  ui.matchNext = button(t("next-match"), () => reader.search.step(1), icon("m6 9.5 6 6 6-6"), { disabled: true });
   const search = element("div", { class: "tool", role: "search" }, ui.search, ui.matchPrevious, ui.matchNext, ui.count);
-  ui.copyPage = button(t("copy-page"), () => reader.copy(ui.copyPage, false));
-  return element("div", { class: "tools" }, ui.pager, zoom, threshold, search, element("div", { class: "tool" }, ui.copyPage));
+  return element("div", { class: "tools" }, ui.pager, zoom, threshold, search);
 }
 
 function edits(ui, reader) {

@@ -106,6 +106,7 @@ async function one(item) {
   } else {
     item.state = "failed";
     item.error = status === 0 ? t("away") : refusal(status, body).message;
+    item.hopeless = status >= 400 && status < 500; // the same would be answered again
     forgotten(item.id);
   }
 }

@@ -93,6 +93,7 @@ const WORDS = {
   "read-by": ["read by {model}", "由 {model} 识别"],
   nothing: ["Nothing is written here.", "此页没有文字。"],
   "page-failed": ["This page could not be read: {why}", "此页无法识别：{why}"],
+  "not-here": ["This document is not here: it was deleted, it has expired, or it was sent with another key.", "没有这份文档：它已被删除、已过期，或是用另一个密钥发送的。"],
   "not-yet": ["This page is not read yet.", "此页尚未识别。"],
   "no-picture": ["The picture is not there; the text stands where it was found.", "没有图像，文字显示在其原来的位置。"],
   loading: ["Loading …", "加载中…"],
