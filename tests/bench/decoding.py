@@ -1,4 +1,5 @@
-"""What opening documents in a process of their own costs: milliseconds a page of 2 megapixels, MB of the process at rest.
+"""What opening documents in a process of their own costs: milliseconds a page of 2 megapixels, MB of the process at rest; and what it costs
+to see whether one is cut short (`cut_short.py`), beside counting a PNG's rows every time.
 
     python -m tests.bench.decoding [--pages 40]
 
@@ -11,16 +12,27 @@ import argparse
 import io
 import json
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import psutil
 from PIL import Image
 
+from ocrfarm_worker.cut_short import is_cut_short
 from ocrfarm_worker.decoding.parent import Decoder
 from ocrfarm_worker.document import Limits
 from ocrfarm_worker.load import load_page
+from ocrfarm_worker.png_rows import holds_all_rows
 
 SAMPLE = Path(__file__).resolve().parents[2] / "samples" / "receipt.jpg"
+
+
+def milliseconds(work: Callable[[], object], times: int) -> float:
+    begun = time.process_time()
+    for _ in range(times):
+        work()
+    return round((time.process_time() - begun) / times * 1000, 2)
 
 
 def main() -> None:
@@ -48,6 +60,17 @@ def main() -> None:
             there = time.process_time() + sum(child.cpu_times()[:2]) - begun
             out[f"{form} here, ms"] = round(here / pages * 1000, 2)
             out[f"{form} in the child, ms"] = round(there / pages * 1000, 2)
+        for form, said in (("PNG", "PNG"), ("JPEG", "JPEG"), ("TIFF", "fax")):
+            buffer = io.BytesIO()
+            page.convert("1" if said == "fax" else "RGB").save(
+                buffer, form, **({"compression": "group4"} if said == "fax" else {})
+            )
+            with Image.open(buffer) as image:
+                image.load()
+                out[f"{said} cut short?, ms"] = milliseconds(partial(is_cut_short, image, buffer), pages)
+            if form == "PNG":
+                out["PNG, rows counted, ms"] = milliseconds(partial(holds_all_rows, buffer), pages)
+                out["PNG here, ms"] = milliseconds(partial(load_page, buffer.getvalue(), None, 1, 72, limits), pages)
         rows = Path(f"/proc/{child.pid}/smaps_rollup").read_text().splitlines()
         out["child at rest, MB of PSS, its libraries shared with nobody"] = sum(
             int(row.split()[1]) >> 10 for row in rows if row.startswith("Pss:")
