@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ocrfarm.async_client import AsyncClient, AsyncJob
     from ocrfarm.batches import Batch
     from ocrfarm.client import Client, Job
+    from ocrfarm.tesseract import Output, image_to_alto_xml, image_to_data, image_to_pdf_or_hocr, image_to_string
     from ocrfarm_shared.contracts import Document, FarmView, JobState, JobView, Line, Page, ProfileView, Word
     from ocrfarm_shared.errors import OcrFarmError
 
@@ -30,6 +31,9 @@ _HOMES = {
     "Client": "ocrfarm.client",
     "Job": "ocrfarm.client",
     "OcrFarmError": "ocrfarm_shared.errors",
+    **dict.fromkeys(
+        ["Output", "image_to_alto_xml", "image_to_data", "image_to_pdf_or_hocr", "image_to_string"], "ocrfarm.tesseract"
+    ),
     **dict.fromkeys(
         ["Document", "FarmView", "JobState", "JobView", "Line", "Page", "ProfileView", "Word"],
         "ocrfarm_shared.contracts",
@@ -49,10 +53,15 @@ __all__ = [
     "JobView",
     "Line",
     "OcrFarmError",
+    "Output",
     "Page",
     "ProfileView",
     "Word",
     "__version__",
+    "image_to_alto_xml",
+    "image_to_data",
+    "image_to_pdf_or_hocr",
+    "image_to_string",
 ]
 
 

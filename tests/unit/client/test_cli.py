@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import shutil
 import subprocess
 import sys
 import time
@@ -254,3 +255,25 @@ def test_an_unusable_state_folder_names_its_setting(command: tuple[str, ...], tm
     assert "Not a directory" in done.stderr
     assert "OCRFARM_STATE" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_shell_is_taught(tmp_path: Path) -> None:
+    """Installed where bash looks for it, and what it then asks for is answered."""
+    bash = shutil.which("bash")
+    assert bash
+    script = tmp_path / "install.sh"  # the shell above the command is what it teaches
+    script.write_text(f'"{sys.executable}" -m ocrfarm --install-completion\n')
+    env = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "SHELL": bash}
+    done = subprocess.run([bash, str(script)], env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert ".bash_completions" in (tmp_path / ".bashrc").read_text()
+    asked = {"COMP_WORDS": "ocrfarm su", "COMP_CWORD": "1", "_OCRFARM_COMPLETE": "complete_bash"}
+    assert ocrfarm(**asked).stdout.split() == ["submit"]
+    asked |= {"COMP_WORDS": "ocrfarm submit --form", "COMP_CWORD": "2"}
+    assert ocrfarm(**asked).stdout.split() == ["--format"]
+
+
+def test_a_pdf_beside_its_document_is_a_result(tmp_path: Path) -> None:
+    for name in ("a.png", "a.png.pdf", "b.pdf", "c.jpg.pdf"):
+        (tmp_path / name).write_bytes(b"x")
+    assert [item.place.name for item in find([str(tmp_path)])] == ["a.png", "b.pdf", "c.jpg.pdf"]

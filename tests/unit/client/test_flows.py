@@ -142,6 +142,13 @@ def test_a_result_that_is_not_made_yet_is_asked_for_again() -> None:
     assert sum(isinstance(step, Pause) for step in steps) == 2
 
 
+def test_a_result_is_asked_for_again_when_the_farm_says() -> None:
+    done = {"id": "j", "state": "succeeded"}
+    not_yet = Reply(202, {"retry-after": "7"}, b"{}")
+    _, steps = play(flows.result("j", "pdf", Patience(), None), reply(200, done), not_yet, reply(200, "made"))
+    assert [step.seconds for step in steps if isinstance(step, Pause)] == [7.0]
+
+
 def test_ids_cannot_leave_their_path() -> None:
     assert calls.get("../keys?x=1").path == "/v1/jobs/..%2Fkeys%3Fx%3D1"
 
