@@ -261,16 +261,20 @@ def test_the_shell_is_taught(tmp_path: Path) -> None:
     """Installed where bash looks for it, and what it then asks for is answered."""
     bash = shutil.which("bash")
     assert bash
-    script = tmp_path / "install.sh"  # the shell above the command is what it teaches
-    script.write_text(f'"{sys.executable}" -m ocrfarm --install-completion\n')
+    program = Path(sys.executable).with_name("ocrfarm")
     env = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "SHELL": bash}
+    script = tmp_path / "install.sh"  # the shell above the command is what it teaches
+    script.write_text(f'"{program}" --install-completion\necho done\n')
     done = subprocess.run([bash, str(script)], env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert ".bash_completions" in (tmp_path / ".bashrc").read_text()
-    asked = {"COMP_WORDS": "ocrfarm su", "COMP_CWORD": "1", "_OCRFARM_COMPLETE": "complete_bash"}
-    assert ocrfarm(**asked).stdout.split() == ["submit"]
-    asked |= {"COMP_WORDS": "ocrfarm submit --form", "COMP_CWORD": "2"}
-    assert ocrfarm(**asked).stdout.split() == ["--format"]
+
+    def offered(typed: str) -> list[str]:
+        asked = {"COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" ")), "_OCRFARM_COMPLETE": "complete_bash"}
+        return subprocess.run([program], env=env | asked, capture_output=True, text=True).stdout.split()
+
+    assert offered("ocrfarm su") == ["submit"]
+    assert offered("ocrfarm submit --form") == ["--format"]
 
 
 def test_a_pdf_beside_its_document_is_a_result(tmp_path: Path) -> None:
