@@ -27,7 +27,7 @@ ROWS = {
     13: ("rolling restart (SIGTERM) with jobs queued", "none lost"),
     14: ("the same file as another tenant; another tenant's id", "no hit; 404"),
     15: ("a truncated image after a good one", "a clear error, never the former image's text"),
-    16: ("bombs: 400 megapixels in 50 KB, a page of 200,000 points, 100,000 pages, reference loops",
+    16: ("bombs: 400 megapixels in 50 KB, a page of 200,000 points, 100,000 pages, reference loops, a zip bomb in a batch",
          "a clear error each, worker alive, memory under its cap"),
     17: ("a chunked upload with no Content-Length over the limit", "413 while it streams"),
     18: ("cancel and deadline in mid-document", "the worker is free within a page, cancelled / failed(deadline)"),
