@@ -17,12 +17,12 @@ pytestmark = [pytest.mark.farm, pytest.mark.timeout(400)]
 
 GATEWAY_CAP = 200_000_000  # bytes that the gateway may grow by
 PNG_HEAD = b"\x89PNG\r\n\x1a\n"
-ENTRY = 20_000_000
+ENTRY = 10_000_000
 
 
 def all_zeros(entries: int) -> bytes:
-    """So many entries of 20 MB that begin as a PNG does: a thousandth of that as a zip."""
-    pack = zlib.compressobj(9, wbits=-15)
+    """So many entries of 10 MB that begin as a PNG does: a thousandth of that as a zip."""
+    pack = zlib.compressobj(6, wbits=-15)
     body = PNG_HEAD + bytes(ENTRY)
     packed, crc = pack.compress(body) + pack.flush(), zlib.crc32(body)
     return raw_zip([(f"{n}.png".encode(), packed, crc, len(body)) for n in range(entries)])
@@ -50,16 +50,16 @@ def raw_zip(entries: list[tuple[bytes, bytes, int, int]], *, shared: bool = Fals
 
 
 def a_size_that_lies() -> bytes:
-    """Says that it is 1000 bytes long, and is 500 MB."""
-    pack, crc = zlib.compressobj(9, wbits=-15), 0
+    """Says that it is 1000 bytes long, and is 60 MB."""
+    pack, crc = zlib.compressobj(6, wbits=-15), 0
     packed = pack.compress(PNG_HEAD)
-    for _ in range(500):
+    for _ in range(60):
         packed += pack.compress(bytes(1_000_000))
     return raw_zip([(b"small.png", packed + pack.flush(), crc, 1000)])
 
 
 def overlapping() -> bytes:
-    pack = zlib.compressobj(9, wbits=-15)
+    pack = zlib.compressobj(6, wbits=-15)
     body = PNG_HEAD + bytes(ENTRY)
     packed = pack.compress(body) + pack.flush()
     return raw_zip([(f"{n:04}.png".encode(), packed, zlib.crc32(body), len(body)) for n in range(2000)], shared=True)
@@ -77,7 +77,7 @@ def nested(depth: int) -> bytes:
 
 @pytest.mark.row(n=16)
 def test_zip_bombs_in_a_batch(farm: RunningFarm) -> None:
-    zips = {"zeros": all_zeros(60), "lies": a_size_that_lies(), "overlap": overlapping(), "nested": nested(3)}
+    zips = {"zeros": all_zeros(40), "lies": a_size_that_lies(), "overlap": overlapping(), "nested": nested(3)}
     assert sum(map(len, zips.values())) < 5_000_000
     gateway, pool = psutil.Process(farm.pid("api")), farm.pid("worker")
     before = gateway.memory_info().rss
@@ -89,8 +89,8 @@ def test_zip_bombs_in_a_batch(farm: RunningFarm) -> None:
         items = farm.http.get(f"/v1/batches/{answer.json()['id']}/jobs", params={"limit": 200}).json()["items"]
         codes[name] = [(item["error"] or {}).get("code") for item in items]
         jobs += [item["job"] for item in items if item["job"]]
-    assert codes["zeros"].count("zip_bomb") >= 40, codes["zeros"]
-    assert codes["lies"] == ["unreadable"] or codes["lies"] == ["too_large"], codes["lies"]
+    assert codes["zeros"].count("zip_bomb") >= 30, codes["zeros"]
+    assert codes["lies"] == ["too_large"], codes["lies"]
     assert set(codes["overlap"]) == {"zip_bomb"}
     assert codes["nested"] == ["unsupported_type"]
     grown = gateway.memory_info().rss - before
