@@ -23,7 +23,7 @@ BIN := $(VENV)/bin
 # Into $(VENV), whatever is active in the shell; nothing is resolved anew, no other Python is fetched, uv itself is not removed.
 SYNC = UV_PROJECT_ENVIRONMENT=$(VENV) UV_PYTHON_DOWNLOADS=never $(BIN)/uv sync --frozen --inexact --quiet --python $(BIN)/python --extra farm
 
-.PHONY: help run test test-faults defences check bench format lock
+.PHONY: help run test test-faults defences check bench format reference lock
 
 help:
 	@sed -n 's/^# \?//p' Makefile | head -10
@@ -72,6 +72,9 @@ bench: $(VENV)/.synced-dev
 format: $(VENV)/.synced-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+reference: $(VENV)/.synced-dev
+	$(BIN)/python docs/reference/make.py
 
 lock: $(VENV)/.synced-dev
 	$(BIN)/uv lock
