@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ocrfarm_models.certainty import expected_error
 from ocrfarm_models.ctc import LineText
 from ocrfarm_models.recognizer import Recognizer
 
@@ -20,10 +21,10 @@ _PROBES = 8
 
 @dataclass(frozen=True)
 class FirstReader:
-    """A model of the cascade, and how certain it must be of a line to keep it: `at` 0.98 is wrong in one of fifty at most."""
+    """A model of the cascade, and what share of a line's characters may be expected to be wrong where it keeps the line (0..1)."""
 
     recognizer: Recognizer
-    at: float
+    error: float
 
 
 def read_first(crops: Sequence[NDArray[np.uint8]], readers: Sequence[FirstReader]) -> list[LineText]:
@@ -51,7 +52,9 @@ def settled(line: LineText, readers: Sequence[FirstReader]) -> bool:
 
 
 def _kept(line: LineText, reader: FirstReader) -> bool:
-    return bool(line.chars) and line.certainty is not None and line.certainty >= reader.at
+    if not line.chars or line.certainty is None:
+        return False
+    return expected_error(line.certainty, len(line.chars), reader.recognizer.spec.certainty) <= reader.error
 
 
 def _ask(crops: Sequence[NDArray[np.uint8]], which: Sequence[int], reader: FirstReader, said: list[LineText]) -> None:

@@ -11,6 +11,9 @@ between two, or by all of them where the script is another. So certainty asks th
 
 and a logistic function of these four, fitted on lines whose text is known (training/calibrate.py), gives the probability that
 the line is right. Its few numbers stand in the model's row of the registry, and in cache keys by the row's version.
+
+A cascade asks how many characters of a line will be wrong, not whether one is: a slip in a word of five letters spoils a fifth of it,
+one in a line of sixty a sixtieth. `expected_error` is that share.
 """
 
 from __future__ import annotations
@@ -28,6 +31,8 @@ FEATURES = ("text", "weakest", "length", "width")
 _LIMIT = 1e-4
 # Columns are brought back to scale after so many: the smallest float64 is far away.
 _RESCALE = 16
+# `slips` is counted on lines of which the model is more certain.
+LIKELY = 0.5
 
 
 def text_probability(
@@ -77,6 +82,16 @@ def probability(values: Sequence[float], rule: CertaintyRule) -> float:
     """Probability 0..1 that the line is right, from its features."""
     weights = (rule.text, rule.weakest, rule.length, rule.width)
     return 1 / (1 + math.exp(-(rule.bias + sum(w * v for w, v in zip(weights, values, strict=True)))))
+
+
+def expected_error(certainty: float, characters: int, rule: CertaintyRule) -> float:
+    """Return the share 0..1 of a line's characters that is expected to be wrong.
+
+    1 for a line without characters, and for one that is as likely wrong as right: how much of such a line is wrong was never counted.
+    """
+    if not characters or certainty <= LIKELY:
+        return 1.0
+    return min(1.0, (1 - certainty) * rule.slips / characters)
 
 
 def log_odds(share: float) -> float:

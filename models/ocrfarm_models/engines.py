@@ -39,7 +39,7 @@ class Engines:
             models=profile.models,
             fallback=Recognizer.open(resolve(profile.fallback), threads=threads) if profile.fallback else None,
             first=tuple(
-                FirstReader(Recognizer.open(resolve(reader.model), threads=threads), reader.at)
+                FirstReader(Recognizer.open(resolve(reader.model), threads=threads), reader.error)
                 for reader in profile.first
             ),
         )

@@ -111,7 +111,8 @@ class CertaintyRule:
     """Weights of the logistic function that makes a line's features the probability that it was read right (certainty.py).
 
     Written by `python -m ocrfarm_models.training.calibrate`. `version` counts up with each fit and stands in cache keys;
-    0: the model was not calibrated, and its lines have no certainty.
+    0: the model was not calibrated, and its lines have no certainty. `slips`: how many characters are wrong, on average, in a line
+    that is wrong though the model was more certain of it than not.
     """
 
     version: int = 0
@@ -120,6 +121,7 @@ class CertaintyRule:
     weakest: float = 0.0
     length: float = 0.0
     width: float = 0.0
+    slips: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -21,12 +21,13 @@ OWN_FILE = "profile.toml"
 
 
 class FirstReader(BaseModel):
-    """A small model that reads every line first, and keeps the lines that it is at least so certain of (0..1)."""
+    """A small model that reads every line first, and keeps a line where at most this share of its characters is expected to be
+    wrong (0..1)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str
-    at: float = Field(gt=0, le=1)
+    error: float = Field(gt=0, lt=1)
 
 
 class Profile(BaseModel):

@@ -5,10 +5,12 @@
 JUDGED is what `judged_lines` writes: a folder a kind of line. The first half of each kind is fitted on, the second half judged. A
 line is right where it equals its label but for capitals, and for spaces beside punctuation (labels do not agree on them).
 
+A line's wrong characters are counted by the same rule.
+
 Prints: the expected calibration error (Naeini et al., 2015; 15 bins of like size) before (the mean of the characters' confidence
 taken as the probability) and after; how well the mean, the least sure character and certainty tell right lines from wrong ones; what
-share of each kind is settled at which certainty, and how many of those are wrong; and the entry for the model's row in
-`registry.toml`. Draws the reliability diagram.
+share of each kind is settled at which expected error (`certainty.expected_error`), and what share of their characters is wrong;
+and the entry for the model's row in `registry.toml`. Draws the reliability diagram.
 """
 
 from __future__ import annotations
@@ -23,36 +25,41 @@ from pathlib import Path
 
 import numpy as np
 
-from ocrfarm_models.certainty import FEATURES, probability
+from ocrfarm_models.certainty import FEATURES, LIKELY, expected_error, probability
 from ocrfarm_models.ctc import LineText
 from ocrfarm_models.recognizer import Recognizer
 from ocrfarm_models.registry import resolve, row
 from ocrfarm_models.spec import CertaintyRule
 from ocrfarm_models.training.evaluate import labelled_sets
-from ocrfarm_models.training.scores import norm
+from ocrfarm_models.training.scores import distance, norm
 
 log = logging.getLogger(__name__)
 
 # What counts in the fit: each kind as one, whatever its number of lines; what a farm is rarely sent counts less.
 WEIGHTS = {"turned": 0.25, "nothing": 0.25}
 PRIOR = 1e-3  # on the weights, so that the fit exists where the kinds are told apart without error
-LEVELS = (0.7, 0.8, 0.85, 0.9, 0.95, 0.98)
+LEVELS = (0.005, 0.01, 0.015, 0.02, 0.03, 0.05)  # expected errors a cascade might be set to
 
 
 @dataclass(frozen=True)
 class Judged:
-    """One line that was read: what kind it is of, and whether it is right."""
+    """One line that was read: what kind it is of, and how many of its characters are wrong."""
 
     kind: str
     line: LineText
-    right: bool
+    wrong: int
     fitted: bool
 
+    @property
+    def right(self) -> bool:
+        """Whether none is."""
+        return self.wrong == 0
 
-def same(a: str, b: str) -> bool:
-    """Say whether two texts are the same but for capitals and for spaces beside punctuation."""
+
+def wrong(a: str, b: str) -> int:
+    """Count the edits between two texts, capitals and spaces beside punctuation left out of it."""
     bare = [re.sub(r"\s*([^\w\s])\s*", r"\1", norm(t)).casefold() for t in (a, b)]
-    return bare[0] == bare[1]
+    return distance(bare[0], bare[1])
 
 
 def read(recognizer: Recognizer, folder: Path) -> list[Judged]:
@@ -61,7 +68,7 @@ def read(recognizer: Recognizer, folder: Path) -> list[Judged]:
     for kind, labelled in labelled_sets(folder):
         lines = recognizer.read([image for image, _ in labelled])
         for number, (line, (_, label)) in enumerate(zip(lines, labelled, strict=True)):
-            out.append(Judged(kind, line, same(line.text, label), 2 * number < len(labelled)))
+            out.append(Judged(kind, line, wrong(line.text, label), 2 * number < len(labelled)))
         log.info("%s: %d lines, %.3f right", kind, len(labelled), np.mean([j.right for j in out if j.kind == kind]))
     return out
 
@@ -78,7 +85,9 @@ def fit(judged: Sequence[Judged], version: int) -> CertaintyRule:
         p = 1 / (1 + np.exp(-np.clip(x @ beta, -30, 30)))
         step = np.linalg.solve((x.T * (w * p * (1 - p))) @ x + ridge, x.T @ (w * (y - p)) - ridge @ beta)
         beta += step
-    return CertaintyRule(version, *(round(float(b), 4) for b in beta))
+    rule = CertaintyRule(version, *(round(float(b), 4) for b in beta))
+    slips = [j.wrong for j in judged if not j.right and probability(j.line.evidence, rule) > LIKELY]
+    return replace(rule, slips=round(float(np.mean(slips)), 2) if slips else 1.0)
 
 
 def calibration_error(said: np.ndarray, right: np.ndarray, bins: int = 15) -> float:
@@ -96,17 +105,17 @@ def separation(said: np.ndarray, right: np.ndarray) -> float:
     return float((ranks[good].sum() - good.sum() * (good.sum() - 1) / 2) / pairs) if pairs else 0.5
 
 
-def table(judged: Sequence[Judged], said: np.ndarray) -> str:
-    """Return, by kind and level of certainty, the share that is settled and the share of those that is wrong."""
-    rows = [f"{'kind':10s} {'right':>6s}  " + "  ".join(f"at {level:.2f}: settled wrong" for level in LEVELS)]
+def table(judged: Sequence[Judged], said: np.ndarray, rule: CertaintyRule) -> str:
+    """Return, by kind and expected error, the share of lines that is settled and the share of their characters that is wrong."""
+    rows = [f"{'kind':10s} {'right':>6s}  " + "  ".join(f"at {level:.3f}: settled wrong" for level in LEVELS)]
     for kind in sorted({j.kind for j in judged}):
-        mine = np.array([j.kind == kind for j in judged])
-        right, sure = np.array([j.right for j in judged])[mine], said[mine]
+        mine = [(j, float(p)) for j, p in zip(judged, said, strict=True) if j.kind == kind]
         cells = []
         for level in LEVELS:
-            kept = sure >= level
-            cells.append(f"{kept.mean():16.3f} {1 - right[kept].mean() if kept.any() else 0:5.3f}")
-        rows.append(f"{kind:10s} {right.mean():6.3f}  " + "  ".join(cells))
+            kept = [j for j, p in mine if expected_error(p, len(j.line.chars), rule) <= level]
+            letters = sum(len(j.line.chars) for j in kept)
+            cells.append(f"{len(kept) / len(mine):17.3f} {sum(j.wrong for j in kept) / letters if kept else 0:5.3f}")
+        rows.append(f"{kind:10s} {np.mean([j.right for j, _ in mine]):6.3f}  " + "  ".join(cells))
     return "\n".join(rows)
 
 
@@ -150,7 +159,7 @@ def main() -> None:
     after = np.array([probability(j.line.evidence, rule) for j in rest])
     errors = calibration_error(before, right), calibration_error(after, right)
     said = f"calibration error {errors[0]:.3f} before, {errors[1]:.3f} after"
-    print(table(rest, after))
+    print(table(rest, after, rule))
     rivals = {"mean": before, "weakest": np.array([j.line.weakest for j in rest]), "certainty": after}
     for kind in (None, *sorted({j.kind for j in rest if j.right})):
         mine = np.array([kind in (None, j.kind) for j in rest])

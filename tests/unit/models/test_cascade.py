@@ -41,7 +41,7 @@ def upside_down(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def test_what_is_certain_stays_and_the_rest_is_left(crnn: Watched, draw_line: DrawLine) -> None:
-    readers = [FirstReader(crnn, 0.8)]
+    readers = [FirstReader(crnn, 0.02)]
     clear = draw_line(CLEAR)
     crops = [upside_down(clear), clear, upside_down(draw_line("The quick brown fox"))]
     said = read_first(crops, readers)
@@ -51,7 +51,7 @@ def test_what_is_certain_stays_and_the_rest_is_left(crnn: Watched, draw_line: Dr
 
 
 def test_a_page_that_it_cannot_read_is_not_read_to_its_end(crnn: Watched, draw_line: DrawLine) -> None:
-    readers = [FirstReader(crnn, 0.8)]
+    readers = [FirstReader(crnn, 0.02)]
     head = [upside_down(draw_line(f"Page {n} of the annual report")) for n in range(30)]
     said = read_first(head, readers)
     assert crnn.asked == 8
@@ -61,14 +61,14 @@ def test_a_page_that_it_cannot_read_is_not_read_to_its_end(crnn: Watched, draw_l
 
 def test_one_clear_line_in_eight_keeps_the_reader(crnn: Watched, draw_line: DrawLine) -> None:
     lines = [draw_line(CLEAR)] * 20
-    readers = [FirstReader(crnn, 0.8)]
+    readers = [FirstReader(crnn, 0.02)]
     assert all(settled(line, readers) for line in read_first(lines, readers))
     assert crnn.asked == 20
 
 
 def test_the_next_reader_gets_what_the_first_left(crnn: Watched, draw_line: DrawLine) -> None:
     second = Watched(crnn.spec, crnn._session)
-    readers = [FirstReader(crnn, 1.0), FirstReader(second, 0.8)]  # nobody is certain enough for the first
+    readers = [FirstReader(crnn, 0.0), FirstReader(second, 0.02)]  # nobody is certain enough for the first
     lines = [draw_line(CLEAR), draw_line("12.50")]
     read_first(lines, readers)
     assert (crnn.asked, second.asked) == (2, 2)

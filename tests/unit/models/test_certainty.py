@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from ocrfarm_models import certainty, graph, registry
+from ocrfarm_models.certainty import expected_error
 from ocrfarm_models.recognizer import Recognizer
 from ocrfarm_models.sessions import Session
 from ocrfarm_models.spec import CertaintyRule
@@ -99,3 +100,12 @@ def test_a_graph_without_one_softmax_is_refused() -> None:
     )
     with pytest.raises(ValueError, match="one softmax"):
         graph.show_posteriors(onnx.helper.make_model(made))
+
+
+def test_a_slip_weighs_more_in_a_word_than_in_a_line() -> None:
+    rule = CertaintyRule(version=1, slips=1.5)
+    assert expected_error(0.9, 5, rule) == pytest.approx(0.03)
+    assert expected_error(0.9, 60, rule) == pytest.approx(0.0025)
+    assert expected_error(0.5, 60, rule) == 1.0
+    assert expected_error(0.51, 1, rule) == pytest.approx(0.735)
+    assert expected_error(1.0, 0, rule) == 1.0

@@ -12,7 +12,7 @@ pytest.importorskip("torch")  # of the extra `train`
 
 from ocrfarm_models.certainty import evidence, probability  # noqa: E402  # after the skip where torch is missing
 from ocrfarm_models.ctc import LineText  # noqa: E402  # after the skip where torch is missing
-from ocrfarm_models.training.calibrate import Judged, calibration_error, fit, same, table  # noqa: E402  # after the skip where torch is missing
+from ocrfarm_models.training.calibrate import Judged, calibration_error, fit, table, wrong  # noqa: E402  # after the skip where torch is missing
 
 
 def made(count: int, seed: int) -> list[Judged]:
@@ -21,7 +21,7 @@ def made(count: int, seed: int) -> list[Judged]:
     for n in range(count):
         share = rng.random()
         line = LineText("x", 0.99, (), "m", None, evidence(share, rng.uniform(share, 1), rng.randint(1, 30), 200))
-        out.append(Judged(f"kind{n % 2}", line, rng.random() < share, True))
+        out.append(Judged(f"kind{n % 2}", line, 0 if rng.random() < share else rng.choice([1, 3]), True))
     return out
 
 
@@ -32,12 +32,13 @@ def test_what_is_fitted_means_what_it_says() -> None:
     assert rule.version == 3
     assert rule.text > 0.5
     assert calibration_error(said, right) < 0.03 < 0.3 < calibration_error(np.full(len(rest), 0.99), right)
-    assert "kind0" in table(rest, said)
+    assert "kind0" in table(rest, said, rule)
+    assert rule.slips == pytest.approx(2, abs=0.1)
 
 
 def test_what_counts_as_right() -> None:
-    assert same("TOTAL :", "Total:")
-    assert same("S/P : MAL", "S/P:MAL")
-    assert not same("a freak", "afreak")
-    assert not same("2.50", "250")
-    assert not same("2 50", "2.50")
+    assert wrong("TOTAL :", "Total:") == 0
+    assert wrong("S/P : MAL", "S/P:MAL") == 0
+    assert wrong("a freak", "afreak") == 1
+    assert wrong("2.50", "250") == 1
+    assert wrong("2 50", "2.60") == 2
