@@ -34,7 +34,11 @@ STEPS = {
     "it is renamed": before("it is renamed", BLOBS, "        handle = os.open(target, os.O_RDONLY)"),
     "it is on the disk": before("it is on the disk", BLOBS, "        return target"),
     "it is stored": before("it is stored", SUBMIT, "        answer = await farm.ledger(calls.stored(call))"),
-    "the job is recorded": before("the job is recorded", SUBMIT, "    assert answer.record is not None"),
+    "the job is recorded": before(
+        "the job is recorded",
+        SUBMIT,
+        "    assert answer.record is not None\n    return answer.record\n\n\nasync def add(",
+    ),
 }
 
 # What takes an hour, five minutes and one minute takes seconds here.
@@ -82,7 +86,10 @@ def test_the_gateway_dies_at_each_step_of_a_submission(start_farm: Callable[...,
             kept.append(again)
 
     assert farm.http.get("/livez").status_code == 200
-    names = lambda: {str(p.relative_to(farm.state / "blobs")) for p in files(farm)}  # noqa: E731  # one short word for what is looked at twice
+
+    def names() -> set[str]:
+        return {str(p.relative_to(farm.state / "blobs")) for p in files(farm)}
+
     until(lambda: len(files(farm)) == len(kept), 90, f"orphans are left: {names()}")
     for job in kept:
         assert farm.http.delete(f"/v1/jobs/{job}").status_code == 204
