@@ -40,7 +40,7 @@ def keep(page: Page, name: str) -> None:
     time.sleep(0.5)
     shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
     FOLDER.mkdir(parents=True, exist_ok=True)
-    shot.quantize(192, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(FOLDER / name, optimize=True)
+    shot.quantize(256, Image.Quantize.MEDIANCUT, kmeans=3, dither=Image.Dither.NONE).save(FOLDER / name, optimize=True)
 
 
 def document(page: Page, name: str, wanted: str | None = None) -> None:

@@ -265,8 +265,16 @@ def test_on_a_phone_in_chinese(visit: Callable[..., Page]) -> None:
         return bool(page.evaluate("document.documentElement.scrollWidth <= innerWidth"))
 
     assert fits()
-    open_document(page, "three.pdf")
+    page.evaluate("scrollTo(0, 400)")
+    before = page.evaluate("scrollY")
+    assert before > 100
+    page.locator("a.name", has_text="three.pdf").first.evaluate("link => link.click()")
+    page.locator(".lines li").first.wait_for()
+    assert page.evaluate("scrollY") == 0  # a document begins at its beginning
     assert fits()
+    page.go_back()
+    row(page, "three.pdf").wait_for()
+    assert page.evaluate("scrollY") == before  # and the list is where it was
     page.goto("/#/farm")
     page.locator(".plot").first.wait_for()
     assert fits()

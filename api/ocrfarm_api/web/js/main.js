@@ -13,10 +13,12 @@ import { language, t, translate } from "./words.js";
 // ------------------------------------------------------------------ views, by the address: #/, #/job/ID/PAGE, #/farm
 
 let view = "";
+let listAt = 0; // how far down the list was when a document was opened
 
 function route() {
   const [, name = "", id = "", number = ""] = location.hash.split("/");
   const wanted = name === "job" && /^job_[0-9a-f]{32}$/.test(id) ? "document" : name === "farm" ? "farm" : "documents";
+  if (view === "documents") listAt = scrollY;
   for (const one of ["documents", "document", "farm"]) $(`#view-${one}`).hidden = one !== wanted;
   for (const link of document.querySelectorAll(".top nav a[href^='#']")) {
     const current = link.getAttribute("href") === (wanted === "farm" ? "#/farm" : "#/");
@@ -32,10 +34,9 @@ function route() {
   if (wanted === "documents") redraw();
   const moved = view && view !== wanted;
   view = wanted;
-  if (moved && wanted !== "document") {
-    $(`#h-${wanted}`)?.focus({ preventScroll: true });
-    scrollTo(0, 0);
-  }
+  if (!moved) return;
+  if (wanted !== "document") $(`#h-${wanted}`)?.focus({ preventScroll: true });
+  scrollTo(0, wanted === "documents" ? listAt : 0);
 }
 
 // ------------------------------------------------------------------ taking documents
