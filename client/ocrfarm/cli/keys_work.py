@@ -111,8 +111,9 @@ def _own_door(*, making: bool) -> Iterator[Owner]:
 def make(wish: Wish, url: str | None, key: str | None, *, quiet: bool) -> None:
     asked = wish.checked()
     with keeper(url, key, making=True) as keys:
+        # Asked before: over HTTP, whoever needed no key until now may list none any more once the first is made.
+        first = not quiet and keys.list(None).total == 0
         made = keys.create(asked)
-        first = not quiet and made is not None and keys.list(None).total == 1
     if made is None:
         raise RequestError("There are too many keys already; `ocrfarm keys list` shows them, revoke some.")
     print(made.key)

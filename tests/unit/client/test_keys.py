@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from tests.unit.client.conftest import Gateway
+
 from ocrfarm_shared.ledger import Ledger, key_calls
 from ocrfarm_shared.settings import Settings
 
@@ -64,3 +66,14 @@ def asks_for_keys(settings: Settings) -> bool:
         return ledger(key_calls.find_key(None)).keys_on
     finally:
         ledger.close()
+
+
+def test_the_first_key_is_shown_when_it_is_made_over_http(gateway: Gateway) -> None:
+    """From that moment on the farm asks for a key, also the command that has just made it."""
+    done = subprocess.run(
+        [sys.executable, "-m", "ocrfarm", "keys", "create", "--tenant", "me", "--url", gateway.url],
+        env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, timeout=240,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("ocr_")
+    assert "first one" in done.stderr
