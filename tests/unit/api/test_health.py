@@ -97,6 +97,7 @@ def test_every_route_is_described(gateway: Gateway) -> None:
         "priority",
         "tag",
         "deadline_s",
+        "webhook",
     } == set(form)
     assert set(posting["responses"]) == {"200", "202", "400", "401", "403", "413", "415", "422", "429", "503"}
     assert "application/problem+json" in posting["responses"]["415"]["content"]
