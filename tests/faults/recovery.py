@@ -47,8 +47,9 @@ class SecondNode:
         until(self._both, 180, "there are never two nodes that can read")
 
     def _both(self) -> bool:
-        alive = [p for p in processes(self.farm) if psutil.pid_exists(p["pid"])]
-        return len(alive) == 2 and idle(self.farm)
+        # A heart tells of a page for a while after its end; the next page's process would be taken for another's.
+        told = processes(self.farm)
+        return len(told) == 2 and not any(process["reading"] for process in told) and idle(self.farm)
 
     def stop(self) -> None:
         if self.pool is not None and self.pool.poll() is None:
@@ -60,9 +61,10 @@ class SecondNode:
 
 
 def processes(farm: RunningFarm) -> list[dict[str, Any]]:
-    """What each worker process' heart said last."""
+    """What the heart of each worker process that lives said last; what a killed one said stays for a while."""
     with farm.redis() as connection:
-        return [json.loads(said) for key in connection.scan_iter("of:process:*") if (said := connection.get(key))]
+        told = [json.loads(said) for key in connection.scan_iter("of:process:*") if (said := connection.get(key))]
+    return [process for process in told if psutil.pid_exists(process["pid"])]
 
 
 def measure(farm: RunningFarm, kind: str, n: int) -> float:
