@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
+from ocrfarm_models.certainty import expected_error
 from ocrfarm_models.engines import Engines
 from ocrfarm_shared.contracts import Layout, OcrOptions, Page, ReadingOptions
 from ocrfarm_worker.load import Limits, LoadedPage, load_page
@@ -221,9 +222,15 @@ def test_a_cascade_says_which_model_read_each_line(engines_balanced: Engines, en
     balanced, plain = read(page, engines_balanced), read(page, engines_int8)
     assert {line.model for line in balanced.lines} >= {"crnn-en"}
     assert {line.model for line in plain.lines}.isdisjoint({"crnn-en"})
+    reader = engines_balanced.first[0]
     for line in balanced.lines:
-        at = engines_balanced.first[0].at
-        assert (line.certainty or 0.0) >= at if line.model == "crnn-en" else line.certainty is None
+        if line.model == "crnn-en":
+            assert line.certainty is not None
+            # The line on the wire is rounded to four places.
+            wrong = expected_error(line.certainty, len(line.text), reader.recognizer.spec.certainty)
+            assert wrong <= reader.error + 1e-4
+        else:
+            assert line.certainty is None
     assert [line.text for line in balanced.lines][:4] == strips
 
 
