@@ -156,8 +156,46 @@ class Corpus:
         pool = string.ascii_letters + string.digits if r < 0.9 else LATIN.replace(" ", "")
         return "".join(rng.choice(pool) for _ in range(length))
 
+    def entry(self, rng: random.Random) -> str:
+        """Return what stands in a field of a form or a cell of a table: a label, a name, a number, a date."""
+        r = rng.random()
+        if r < 0.35:
+            text = self.number(rng)
+        elif r < 0.45:
+            a, b = rng.randint(1, 30), rng.randint(1, 30)
+            text = rng.choice(
+                [f"Page {a} of {b}", f"{a}/{b}", f"({a})", f"{a}.", f"{a} x {b}.00", f"P. {a}", f"- {a} -", f"{a}*{b}"]
+            )
+        else:
+            words = [self.lexical(rng) for _ in range(rng.choice([1, 1, 1, 2, 2, 3]))]
+            style = rng.choice([str.upper, str.upper, str.title, str.title, str.capitalize, str.lower])
+            text = style(" ".join(words))
+            if rng.random() < 0.45:
+                text += rng.choice(
+                    [
+                        ":",
+                        ":",
+                        ":",
+                        " :",
+                        ".",
+                        ",",
+                        "?",
+                        ":_",
+                        " #",
+                        "(s):",
+                        " " + self.number(rng),
+                        ": " + self.number(rng),
+                    ]
+                )
+            if rng.random() < 0.08:
+                initials = "".join(rng.choice("ABCDEFGHIJKLMNOPRSTW") + ". " for _ in range(rng.choice([1, 1, 2])))
+                text = initials + text
+        return clean(text)[:40].strip() or "-"
+
     def line(self, rng: random.Random) -> str:
         """Return the text of one short line: running text, a receipt row, a sign, a table row, rare characters."""
+        if rng.random() < 0.30:
+            return self.entry(rng)
         r = rng.random()
         if r < 0.50:
             words = rng.choice(self.text).split()

@@ -85,6 +85,48 @@ def rule(picture: np.ndarray, rng: random.Random, tone: float) -> None:
         cv2.line(picture, (int(x), 0), (int(x + rng.uniform(-3, 3)), h), tone, rng.choice([1, 2, 3]), cv2.LINE_AA)
 
 
+def underline(mask: np.ndarray, rng: random.Random) -> np.ndarray:
+    """Draw a line under the letters of a uint8 mask, as forms and headings have: through the descenders or below them."""
+    rows = np.flatnonzero(mask.max(axis=1) > 40)
+    columns = np.flatnonzero(mask.max(axis=0) > 40)
+    if not len(rows) or not len(columns):
+        return mask
+    out, h = mask.copy(), mask.shape[0]
+    y = min(h - 1, int(rows[-1] - rng.uniform(-0.10, 0.22) * len(rows)))
+    reach = rng.choice([0, 0, 6, 30])
+    cv2.line(out, (max(0, int(columns[0]) - reach), y), (int(columns[-1]) + reach, y), 255, rng.choice([1, 2, 2, 3]))
+    return out
+
+
+def bilevel(core: np.ndarray, rng: random.Random, noise: np.random.Generator) -> np.ndarray:
+    """Scan ink (float32 0..1, 1 is ink) to black and white as faxes and archives hold it; return uint8, the same size.
+
+    The threshold falls at the scanner's resolution, not at the crop's: strokes break or fill, speckles appear, and what was
+    scanned finer is grey again once it is made smaller.
+    """
+    h, w = core.shape
+    finer = rng.choice([1.0, 1.0, 1.5, 2.0])
+    ink = core if finer == 1.0 else cv2.resize(core, None, fx=finer, fy=finer, interpolation=cv2.INTER_CUBIC)
+    ink = cv2.GaussianBlur(ink, (0, 0), rng.uniform(0.3, 0.9) * finer)
+    ink = ink + noise.standard_normal(ink.shape, np.float32) * rng.uniform(0, 0.16)
+    page = (ink < rng.uniform(0.28, 0.62)).astype(np.float32)
+    if rng.random() < 0.35:  # dust, and holes in the toner
+        share = rng.uniform(0.0005, 0.02)
+        specks = (noise.random(page.shape, np.float32) < share).astype(np.uint8)
+        if rng.random() < 0.4:
+            specks = cv2.dilate(specks, np.ones((2, 2), np.uint8))
+        page = np.where(specks > 0, 1 - page if rng.random() < 0.5 else 0.0, page).astype(np.float32)
+    if rng.random() < 0.2:
+        rule(page, rng, 0.0)
+    if finer != 1.0:
+        page = cv2.resize(page, (w, h), interpolation=cv2.INTER_AREA)
+    out = (np.clip(page, 0, 1) * 255).astype(np.uint8)
+    if rng.random() < 0.4:
+        ok, data = cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, rng.randint(30, 92)])
+        out = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) if ok else out
+    return out
+
+
 def photograph(picture: np.ndarray, rng: random.Random, noise: np.random.Generator, gentle: bool = False) -> np.ndarray:
     """Light, blur, noise and JPEG: float32 0..1 in, uint8 out, the same size."""
     h, w = picture.shape

@@ -22,6 +22,10 @@ from ocrfarm_models.training.strokes import fit, ink
 
 MAX_WORD, MAX_LINE = 384, 704  # columns; longer ones are drawn again: training time goes by columns
 
+# What offices, tills and typewriters print with; the other faces are for the rest.
+OFFICE = ("fonts-liberation", "fonts-freefont", "fonts-croscore", "fonts-texgyre", "fonts-crosextra", "fonts-courier", "fonts-dejavu",
+          "fonts-noto-core", "fonts-noto-mono", "fonts-roboto", "fonts-open-sans", "fonts-ocr", "fonts-lato", "fonts-cmu")  # fmt: skip
+
 
 class Painter:
     """Renders samples for one process: holds faces, texts and backgrounds; `draw` is given the random state by seed."""
@@ -34,12 +38,14 @@ class Painter:
         self.plain = [
             p for p in self.packages if p[0].package.startswith("fonts-")
         ]  # Debian's: print more than display
+        self.office = [p for p in self.packages if p[0].package.startswith(OFFICE)] or self.plain
         self.corpus, self.scenery = corpus, scenery
         self.rng = random.Random(seed)  # noqa: S311 - nothing secret is drawn
         self.np_rng = np.random.default_rng(seed)
 
     def _face(self, text: str, scene: bool) -> tuple[str, Face]:
-        pool = self.packages if scene or self.rng.random() < 0.35 else self.plain
+        kind = 0.0 if scene else self.rng.random()
+        pool = self.packages if kind < 0.15 else self.plain if kind < 0.45 else self.office
         for _ in range(30):
             face = self.rng.choice(self.rng.choice(pool))
             fitted = fit(text, face)
@@ -177,11 +183,15 @@ class Painter:
         """Return a line of a document: book, receipt, form, screen; mostly dark on light, little warped."""
         rng = self.rng
         spacing = rng.uniform(-0.02, 0.12) if rng.random() < 0.15 else 0.0
+        if len(text) < 20 and rng.random() < 0.04:  # a heading drawn apart
+            spacing = rng.uniform(0.2, 0.6)
         mask = ink(text, face, rng, spacing)
         if mask.size == 0 or mask.shape[0] < 6:
             return None
         if rng.random() < 0.2:
             mask = degrade.weight(mask, rng)
+        if rng.random() < 0.10:
+            mask = degrade.underline(mask, rng)
         mask = cv2.copyMakeBorder(mask, 10, 10, 14, 14, cv2.BORDER_CONSTANT, value=0)
         if rng.random() < 0.3:  # the lines above and below reach into the crop
             other = ink(rng.choice(self.corpus.text)[:60], face, rng)
@@ -194,16 +204,23 @@ class Painter:
                     np.maximum(mask[-reach:, : other.shape[1]], other[:reach], out=mask[-reach:, : other.shape[1]])
         if rng.random() < 0.08:
             mask = cv2.remap(mask, *degrade.bend_map(mask.shape, rng, 0.25), cv2.INTER_LINEAR)
-        matrix, size = degrade.camera(mask, int(rng.triangular(12, 44, 26)), rng, gentle=True)
+        # Half of what is sent was scanned at 100 to 150 dots an inch, or is a page made small: 12 to 22 rows a line.
+        high = int(rng.triangular(11, 23, 17) if rng.random() < 0.5 else rng.triangular(14, 48, 30))
+        matrix, size = degrade.camera(mask, high, rng, gentle=True)
         if size[0] < 6 or size[0] > 1400:
             return None
         core = cv2.warpPerspective(mask, matrix, size, flags=cv2.INTER_AREA).astype(np.float32) / 255
         if rng.random() < 0.25:  # worn ribbon, thermal paper, ink that did not take
             core *= np.clip(self.background(*core.shape) * 1.5 + rng.uniform(0, 0.6), 0, 1)
+        if rng.random() < 0.25:  # scanned to black and white, then perhaps made smaller
+            return degrade.bilevel(core, rng, self.np_rng)
         light, dark = rng.uniform(0.6, 1.0), rng.uniform(0.0, 0.45)
-        if rng.random() < 0.12:
+        if rng.random() < 0.12:  # till rolls that have faded
+            light, dark = rng.uniform(0.85, 1.0), rng.uniform(0.5, 0.78)
+        if rng.random() < 0.10:
             light, dark = dark, light
-        paper = light + (self.background(*core.shape) - 0.5) * rng.uniform(0, 0.25)
+        clean = rng.random() < 0.4
+        paper = light + (self.background(*core.shape) - 0.5) * (0.0 if clean else rng.uniform(0, 0.25))
         picture = paper * (1 - core) + dark * core
         if rng.random() < 0.12:
             degrade.rule(picture, rng, dark)
