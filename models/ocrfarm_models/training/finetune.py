@@ -101,10 +101,10 @@ def teach(lesson: Lesson, tell: Callable[[str], None]) -> str:
 
 
 def registry_languages(base: str) -> tuple[str, ...]:
-    """The languages that the base's own profile names, if it has one."""
+    """The languages that a profile which reads with the base alone names, if there is one."""
     from ocrfarm_shared.profiles import profiles
 
-    return profiles()[base].languages if base in profiles() else ()
+    return next((p.languages for p in profiles().values() if p.recognizer == base and not p.first), ())
 
 
 def base_checkpoint(base: str) -> Path:
