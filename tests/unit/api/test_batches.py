@@ -92,14 +92,13 @@ def test_close_may_come_last_and_other_options_may_not(gateway: Gateway) -> None
     answer = gateway.http.post("/v1/batches", files=form)
     assert (answer.status_code, answer.json()["state"], answer.json()["added"]) == (202, "running", 1), answer.text
     answer = gateway.http.post("/v1/batches", files=[form[0], ("close", (None, "false"))])
-    assert (answer.status_code, answer.json()["state"]) == (202, "open"), answer.text
+    opened = answer.json()
+    assert (answer.status_code, opened["state"]) == (202, "open"), answer.text
     for late, why in ((("tag", (None, "x")), "send options before"), (("close", (None, "maybe")), "true or false")):
         answer = gateway.http.post("/v1/batches", files=[form[0], late])
         assert (answer.status_code, answer.json()["code"]) == (422, "bad_option"), answer.text
         assert why in answer.json()["detail"]
-    # What came before a `close` that says nothing was taken, and the answer says where; to add files is not to close.
-    assert gateway.http.get(answer.json()["instance"]).json()["counts"]["total"] == 1
-    more = gateway.http.post(f"{answer.json()['instance']}/files", files=form)
+    more = gateway.http.post(opened["links"]["files"], files=form)  # to add files is not to close
     assert (more.status_code, more.json()["code"]) == (422, "bad_option"), more.text
 
 
