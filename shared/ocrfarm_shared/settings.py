@@ -158,7 +158,7 @@ class Settings(BaseModel):
     heartbeat_s: float = Field(5, gt=0, description="How often a worker says that it still reads its page.")
     lease_s: float = Field(15, gt=0, description="A page whose worker has said nothing for so long is read elsewhere.")
     sweep_s: float = Field(5, gt=0, description="How often the dispatcher looks for what was lost.")
-    soft_time_limit_s: float = Field(100, gt=0, description="A page that takes longer ends as `timeout`.")
+    soft_time_limit_s: float = Field(100, gt=0, description="A page that takes longer is broken off: `timeout`.")
     hard_time_limit_s: float = Field(120, gt=0, description="Then the process that reads it is killed.")
     visibility_timeout_s: float = Field(
         180, gt=0, description="After that long Celery's broker gives a message out again; the second net."
