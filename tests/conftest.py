@@ -16,13 +16,26 @@ from pathlib import Path
 import pytest
 import redis
 
-from ocrfarm_shared.settings import Settings, read_settings
+from ocrfarm_shared.settings import PREFIX, Settings, read_settings
+from ocrfarm_shared.settings import settings as settings_of_this_process
 
 # Whoever starts the tests in the background, or under nohup, ignores these signals, and children inherit that: Ctrl-C would be tested on
 # programs that cannot hear it.
 for _number, _usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, _usual)
+
+
+# What decides what a farm does: its settings, and what `prepare_worker_environment` sets for the libraries of a worker.
+WATCHED = (
+    PREFIX,
+    "REMAP_SIGTERM",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "GLIBC_TUNABLES",
+    "PROMETHEUS_",
+    "FAULTS_",
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -33,6 +46,30 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--storm-seed", type=int, help="which storm; left out, any. It is printed, and repeats it")
     group.addoption("--storm-pause", type=float, default=2.5, help="seconds between two kills, on average")
     group.addoption("--rolling-jobs", type=int, default=300, help="jobs queued when every part is restarted")
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_in_the_environment() -> Iterator[None]:
+    """All tests run in one process: a setting that one leaves behind decides the next one's. Whoever leaves one fails, and it is put back.
+
+    Read through `settings()` it would stay even where the variable is gone. Set up before, and so looked at after, a test's `monkeypatch`.
+    """
+    before = dict(os.environ)
+    yield
+    after = dict(os.environ)
+    left = sorted(n for n in before.keys() | after.keys() if before.get(n) != after.get(n) and n.startswith(WATCHED))
+    for name in left:
+        os.environ.pop(name, None)
+        if name in before:
+            os.environ[name] = before[name]
+    kept = settings_of_this_process.cache_info().currsize and settings_of_this_process() != read_settings()
+    if kept:
+        settings_of_this_process.cache_clear()
+    if left or kept:
+        what = ", ".join([*left, *(["what settings() read"] if kept else [])])
+        pytest.fail(
+            f"This test leaves behind: {what}. Use monkeypatch.setenv, and settings.cache_clear() when it is undone."
+        )
 
 
 def redis_server_program() -> str:

@@ -6,7 +6,7 @@ Each goes to a temporary file of its own; whoever drives this takes those that a
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from ocrfarm_api.form_body import MAX_FIELDS, FormBody
@@ -41,15 +41,18 @@ class Part:
 
 class ManyFiles(FormBody):
     """`new_spool` makes the place for the next file. A field `key` is the key of the file that follows it; all other fields come before the
-    first file, so that each file can be taken as soon as it is there."""
+    first file, so that each file can be taken as soon as it is there, but for those in `late`, which are of the whole request."""
 
-    def __init__(self, boundary: bytes, new_spool: Callable[[], Spool], limit: int, most: int) -> None:
+    def __init__(
+        self, boundary: bytes, new_spool: Callable[[], Spool], limit: int, most: int, late: Collection[str] = ()
+    ) -> None:
         super().__init__(boundary)
         self.most_parts = MAX_FIELDS + 2 * most
         self.ready: deque[Part] = deque()
         self.current: Part | None = None
         self.begun = False
-        """A file has begun: the fields are all there."""
+        """A file has begun: the fields are all there, but for the late ones."""
+        self._late = late
         self._new_spool = new_spool
         self._limit = limit
         self._most = most
@@ -62,7 +65,7 @@ class ManyFiles(FormBody):
                 raise BadOption(f"`key` is a text of 1 to {MAX_KEY} characters.")
             self._key = value
             return
-        if self.begun:
+        if self.begun and name not in self._late:
             raise BadOption(f"The field `{name[:100]}` came after a file; send options before the first file.")
         if len(self.fields) >= MAX_FIELDS:
             raise BadOption(f"The form has more than {MAX_FIELDS} fields.")

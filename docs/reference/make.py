@@ -6,7 +6,6 @@ Settings from `Settings`, commands from the command line itself, HTTP from the g
 from __future__ import annotations
 
 import inspect
-import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -20,17 +19,15 @@ NOTE = "<!-- Written by docs/reference/make.py; change the code, not this. -->\n
 def settings() -> str:
     from pydantic_core import PydanticUndefined
 
-    from ocrfarm_shared.settings import PREFIX, Settings
+    from ocrfarm_shared.settings import PREFIX, Settings, takes
 
     rows = []
     for name, field in Settings.model_fields.items():
-        default = "" if field.default in (PydanticUndefined, None, "") else f"`{field.default}`"
-        kind = re.sub(r"<class '(?:pathlib\.(?:_local\.)?)?(\w+)'>", r"\1", str(field.annotation)).replace(
-            "typing.", ""
-        )
-        rows.append((f"`{PREFIX}{name.upper()}`", kind, default, field.description or ""))
+        said = int(field.default) if isinstance(field.default, bool) else field.default
+        default = "" if said in (PydanticUndefined, None, "") else f"`{said}`"
+        rows.append((f"`{PREFIX}{name.upper()}`", takes(name), default, field.description or ""))
     return "# Settings\n\nEach is a variable of the environment. Durations are seconds.\n\n" + table(
-        ("setting", "type", "default", "what it says"), rows
+        ("setting", "takes", "default", "what it says"), rows
     )
 
 

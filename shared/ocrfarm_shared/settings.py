@@ -34,15 +34,18 @@ class Settings(BaseModel):
     redis_user: str | None = Field(
         None, description="Of one's own Redis: the role's user; infra/redis makes one a role."
     )
-    redis_password: str | None = None
+    redis_password: str | None = Field(None, description="Of that user, or of one's own Redis without users.")
     namespace: str = Field(
         "of",
         pattern=r"^[a-z0-9_-]{1,32}$",
         description="Prefix of every Redis key; one farm, one prefix.",
         json_schema_extra={"takes": "1 to 32 small letters, digits, - and _"},
     )
-    host: str = "127.0.0.1"
-    port: int = Field(8000, ge=0, le=65535)
+    host: str = Field(
+        "127.0.0.1",
+        description="Where the gateway listens; beyond this machine it needs a key, or OCRFARM_OPEN_TO_ALL.",
+    )
+    port: int = Field(8000, ge=0, le=65535, description="Of the gateway; 0: any free port.")
     server_names: str = Field(
         "", description="Names under which a proxy in front serves this farm, comma separated; localhost is always one."
     )
@@ -55,7 +58,7 @@ class Settings(BaseModel):
     compat_wait_s: float = Field(
         60, gt=0, le=600, description="How long /ocr, /api/ocr and /predict wait for the farm."
     )
-    flower_port: int = Field(5555, ge=0, le=65535)
+    flower_port: int = Field(5555, ge=0, le=65535, description="Of Flower, on this machine alone; 0: any free port.")
     redis_port: int = Field(0, ge=0, le=65535, description="Of the embedded Redis; 0: any free port.")
     redis_fsync: str = Field(
         "everysec",
@@ -72,7 +75,7 @@ class Settings(BaseModel):
         le=64,
         description="Gateway processes on the one address; with two, one serves while the other restarts.",
     )
-    flower: bool = True
+    flower: bool = Field(True, description="0: `ocrfarm up` starts no Flower.")
     url: str | None = Field(None, description="Where the command line finds the farm; default: http://host:port.")
     api_key: str | None = Field(None, description="Sent by the command line and the client.")
     open_to_all: Literal["", "yes-anyone-may-read-and-send"] = Field(
@@ -80,11 +83,11 @@ class Settings(BaseModel):
         description="`yes-anyone-may-read-and-send`: no key is asked for, wherever the gateway listens; whoever reaches the port may send "
         "documents, and read and delete those of all others.",
     )
-    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Of every part's log.")
 
     # what is taken
-    max_upload_mb: float = Field(50, gt=0)
-    max_pages: int = Field(2000, ge=1)
+    max_upload_mb: float = Field(50, gt=0, description="Of one document; 413 beyond.")
+    max_pages: int = Field(2000, ge=1, description="Of one document.")
     max_megapixels: float = Field(80, gt=0, description="Of one page, after decoding or rendering.")
     max_queued: int = Field(200_000, ge=1, description="Jobs under way in the whole farm before it answers 503.")
 
@@ -99,10 +102,12 @@ class Settings(BaseModel):
         description="Event streams that one gateway holds open; 503 beyond, and 429 for one key's half of them.",
     )
     min_free_disk_mb: float = Field(500, ge=0, description="Left on the disk of the uploads; with less, 503.")
-    # of a tenant, where its key says nothing else; 0: no limit
-    tenant_jobs_per_minute: int = Field(0, ge=0)
-    tenant_mb_per_day: float = Field(0, ge=0)
-    tenant_pages_per_day: int = Field(0, ge=0)
+    # of a tenant, where its key says nothing else
+    tenant_jobs_per_minute: int = Field(
+        0, ge=0, description="Of a tenant whose key says nothing else, as all TENANT ones; 0: no limit. 429 beyond."
+    )
+    tenant_mb_per_day: float = Field(0, ge=0, description="Megabytes sent in 24 hours; 0: no limit.")
+    tenant_pages_per_day: int = Field(0, ge=0, description="Pages read in 24 hours; 0: no limit.")
     tenant_queued: int = Field(
         0, ge=0, description="Jobs under way at once; 0: half of max_queued where keys are used, else no limit."
     )
@@ -145,27 +150,35 @@ class Settings(BaseModel):
     )
 
     # reading
-    dpi: int = Field(200, ge=72, le=400)
+    dpi: int = Field(200, ge=72, le=400, description="At which PDF pages are rendered, where a job says nothing else.")
     model_folder: Path | None = Field(None, description="Where built models are kept; default: state/models.")
     preload: str = Field("", description="Profiles to load at boot, comma separated; empty: the default profile.")
 
     # time
-    heartbeat_s: float = Field(5, gt=0)
-    lease_s: float = Field(15, gt=0)
-    sweep_s: float = Field(5, gt=0)
-    soft_time_limit_s: float = Field(100, gt=0)
-    hard_time_limit_s: float = Field(120, gt=0)
-    visibility_timeout_s: float = Field(180, gt=0)
-    result_ttl_s: float = Field(24 * 3600, gt=0)
+    heartbeat_s: float = Field(5, gt=0, description="How often a worker says that it still reads its page.")
+    lease_s: float = Field(15, gt=0, description="A page whose worker has said nothing for so long is read elsewhere.")
+    sweep_s: float = Field(5, gt=0, description="How often the dispatcher looks for what was lost.")
+    soft_time_limit_s: float = Field(100, gt=0, description="A page that takes longer is broken off: `timeout`.")
+    hard_time_limit_s: float = Field(120, gt=0, description="Then the process that reads it is killed.")
+    visibility_timeout_s: float = Field(
+        180, gt=0, description="After that long Celery's broker gives a message out again; the second net."
+    )
+    result_ttl_s: float = Field(24 * 3600, gt=0, description="How long a result is kept; 410 afterwards.")
     record_ttl_s: float = Field(
         7 * 24 * 3600, gt=0, description="How long an ended job's record answers 410 before it is 404."
     )
-    max_attempts: int = Field(3, ge=1, le=20)
-    max_clock_skew_s: float = Field(30, gt=0)
+    max_attempts: int = Field(3, ge=1, le=20, description="Of a page, before its job is a dead letter.")
+    max_clock_skew_s: float = Field(
+        30, gt=0, description="A worker whose clock differs more from Redis' refuses to start."
+    )
 
     # processes
-    max_tasks_per_child: int = Field(500, ge=0, description="0: never recycled.")
-    max_memory_per_child_mb: int = Field(1500, ge=0, description="0: no limit.")
+    max_tasks_per_child: int = Field(
+        500, ge=0, description="Pages that a worker process reads before it is replaced; 0: never replaced."
+    )
+    max_memory_per_child_mb: int = Field(
+        1500, ge=0, description="A worker process that holds more after a page is replaced; 0: no limit."
+    )
     hard_memory_per_child_mb: int = Field(
         4000, ge=0, description="What a worker process may take at most while it reads a page; 0: no limit."
     )
@@ -305,6 +318,8 @@ def takes(name: str) -> str:
     kinds = set(get_args(field.annotation)) or {field.annotation}
     if bool in kinds:
         return "1 or 0"
+    if Path in kinds:
+        return "a folder"
     if not kinds & {int, float}:
         literal = [f"`{value}`" for value in get_args(field.annotation) if isinstance(value, str) and value]
         return f"{' or '.join(literal)}, or nothing" if literal else "a text"

@@ -26,7 +26,7 @@ from tests.bench.report import markdown
 from tests.running_farm import RunningFarm
 
 HERE = Path(__file__).parent
-PARTS = ("speed", "latency", "memory", "accuracy", "fairness", "overload")
+PARTS = ("speed", "latency", "memory", "accuracy", "fairness", "overload", "start")
 PROFILES = ("accurate", "accurate-int8")
 
 

@@ -97,12 +97,19 @@ def _overload(figures: dict[str, Any]) -> str:
     return _table(["", ""], rows) + "\n\n" + _table(["MB (PSS)", *parts], memory)
 
 
+def _start(figures: dict[str, Any]) -> str:
+    head = ["a new process", "median ms", "least ms", "processor ms", "n"]
+    keys = ("median_ms", "least_ms", "processor_ms", "n")
+    return _table(head, [[name, *(f[key] for key in keys)] for name, f in figures.items()])
+
+
 _SECTIONS = {
     "speed": ("Speed", _speed),
     "latency": ("Gateway", _latency),
     "memory": ("Memory of a worker with two processes", _memory),
     "fairness": ("Fairness: a tenant's bulk, another's single pages", _fairness),
     "overload": ("Overload: ten times the farm's rate", _overload),
+    "start": ("How quickly the command and the library are there", _start),
     "accuracy": ("Accuracy (each group's headline)", _accuracy),
 }
 

@@ -60,9 +60,9 @@ async def open_batch(
     """Open a batch: with many `file` parts (documents or zips of documents), with a zip as the body, or empty, to add files later.
 
     Options are those of a job and hold for each of its jobs; in a form they come before the first file. It takes files until it is closed:
-    by `close=true` here, by POST …/close, or by the farm some time after the last file. A file that cannot be read is an item with an
-    error. Where the request ends early (429, 503), what was taken is taken: send it again with the same Idempotency-Key, and nothing is
-    taken twice.
+    by `close=true` here (also after the files), by POST …/close, or by the farm some time after the last file. A file that cannot be read
+    is an item with an error. Where the request ends early (429, 503), what was taken is taken: send it again with the same Idempotency-Key,
+    and nothing is taken twice.
     """
     closing = False
 
@@ -91,8 +91,8 @@ async def open_batch(
             )
         return await find_batch(farm, caller.tenant, made.id)
 
-    async def closed(taking: Taking) -> None:
-        if closing:
+    async def closed(taking: Taking, fields: Mapping[str, str]) -> None:
+        if closing or _flag(fields.get("close", False)):
             await farm.ledger(batch_calls.close(caller.tenant, taking.batch.id))
 
     return await _receive(request, farm, caller, idempotency_key or None, make, closed, may_be_empty=True)
@@ -117,7 +117,7 @@ async def add_files(
             raise BadOption(f"`{others[0][:100]}`: a batch's options are given when it is opened.")
         return batch
 
-    async def nothing(_: Taking) -> None: ...
+    async def nothing(_: Taking, __: Mapping[str, str]) -> None: ...
 
     return await _receive(request, farm, caller, idempotency_key or None, known, nothing, may_be_empty=False)
 
@@ -128,7 +128,7 @@ async def _receive(
     caller: Caller,
     prefix: str | None,
     open_it: Opener,
-    then: Callable[[Taking], Awaitable[None]],
+    then: Callable[[Taking, Mapping[str, str]], Awaitable[None]],
     *,
     may_be_empty: bool,
 ) -> Response:
@@ -151,9 +151,9 @@ async def _receive(
 
     body = _within(request, allowed, too_large)
     try:
-        await _read(request, farm, body, begin, may_be_empty=may_be_empty)
+        fields = await _read(request, farm, body, begin, may_be_empty=may_be_empty)
         assert taking is not None
-        await then(taking)
+        await then(taking, fields)
         return await _receipt(farm, caller, taking)
     except OSError as err:
         if (full := disk_full(err)) is None:
@@ -187,18 +187,25 @@ async def _read(
     begin: Callable[[Mapping[str, Any]], Awaitable[Taking]],
     *,
     may_be_empty: bool,
-) -> None:
+) -> Mapping[str, str]:
+    """Answers a form's fields, those too that came after the batch was begun."""
     content_type = request.headers.get("content-type")
     kind, parameters = parse_options_header(content_type)
     limit = farm.settings.max_upload_bytes
     if kind == b"multipart/form-data":
         if not parameters.get(b"boundary"):
             raise BadOption("The Content-Type names no boundary; let your HTTP library set it.")
-        form = ManyFiles(parameters[b"boundary"], lambda: new_spool(farm), limit, farm.settings.max_batch_items)
-        await take_form(body, form, lambda: begin({name: ",".join(said) for name, said in form.fields.items()}))
+        most, late = farm.settings.max_batch_items, ("close",) if may_be_empty else ()
+        form = ManyFiles(parameters[b"boundary"], lambda: new_spool(farm), limit, most, late)
+
+        def fields() -> dict[str, str]:
+            return {name: ",".join(said) for name, said in form.fields.items()}
+
+        await take_form(body, form, lambda: begin(fields()))
         if not form.begun and not may_be_empty:
             raise MissingFile("The form holds no `file`; send each document as a part of that name.")
-    elif kind == b"application/json" and may_be_empty:
+        return fields()
+    if kind == b"application/json" and may_be_empty:
         await begin(await _json(body))
     elif kind == b"application/x-www-form-urlencoded":
         raise BadOption("Send files as multipart/form-data (curl -F), and options there, as JSON, or in the address.")
@@ -208,11 +215,12 @@ async def _read(
             if not may_be_empty:
                 raise MissingFile
             await begin({})
-            return
+            return {}
         taking = await begin({})
         part = Part(0, request.query_params.get("filename"), None, new_spool(farm))
         part.feed(first, limit)
         await take_raw(body, part, limit, taking)
+    return {}
 
 
 async def _json(body: Any) -> Mapping[str, Any]:

@@ -1,7 +1,8 @@
 """The `ocrfarm` command. Each room adds its own commands by the entry points of the group `ocrfarm.commands`.
 
 An entry point names `register(app: typer.Typer) -> None`. Its module must import quickly: what a command needs is imported when the
-command runs, so that `ocrfarm --help` answers at once. A room whose libraries are not installed is left out of the help.
+command runs, so that `ocrfarm --help` answers at once. A room whose libraries are not installed is left out of the help, and its commands
+say what to install.
 
 Exit codes: 0 all went well, 1 something failed, 2 the command or a setting is wrong.
 """
@@ -24,6 +25,17 @@ NEEDS = {
     "ocrfarm_worker.boot": ("celery", "cv2", "onnxruntime"),
     "ocrfarm_worker.cli": ("cv2", "onnxruntime"),
     "ocrfarm_models.cli": ("onnxruntime",),
+}
+
+# Commands of rooms that may be missing, by the extra that brings them.
+EXTRAS = {
+    "up": "farm",
+    "api": "api",
+    "dispatcher": "api",
+    "worker": "worker",
+    "read": "worker",
+    "models": "worker",
+    "train": "train",
 }
 
 
@@ -49,7 +61,28 @@ def build() -> typer.Typer:
     for entry in distribution("ocrfarm").entry_points.select(group=GROUP):
         if all(installed(library) for library in NEEDS.get(entry.module, ())):
             entry.load()(app)
+    there = names(app)
+    for name, extra in EXTRAS.items():
+        if name not in there:
+            _stand_in(app, name, extra)
     return app
+
+
+def names(app: typer.Typer) -> set[str]:
+    """Its commands, and its groups of commands."""
+    commands = {each.name or getattr(each.callback, "__name__", "") for each in app.registered_commands}
+    return commands | {str(each.name) for each in app.registered_groups}
+
+
+def _stand_in(app: typer.Typer, name: str, extra: str) -> None:
+    """A command that is not installed here: it takes whatever it is given, and says what brings it."""
+
+    @app.command(name, hidden=True, add_help_option=False, context_settings={"ignore_unknown_options": True})
+    def missing(words: Annotated[list[str] | None, typer.Argument()] = None) -> None:  # noqa: ARG001
+        typer.echo(
+            f"ocrfarm: `ocrfarm {name}` is not installed here; `pip install 'ocrfarm[{extra}]'` brings it.", err=True
+        )
+        raise typer.Exit(2)
 
 
 def _version(asked: bool) -> None:

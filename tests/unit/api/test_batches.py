@@ -86,6 +86,22 @@ def test_a_zip_as_the_body_and_as_a_part(gateway: Gateway) -> None:
     assert nothing_temporary(gateway)
 
 
+def test_close_may_come_last_and_other_options_may_not(gateway: Gateway) -> None:
+    """`curl -F file=@a.png -F close=true`: it closes what came before it."""
+    form = [("file", ("a.png", png())), ("close", (None, "true"))]
+    answer = gateway.http.post("/v1/batches", files=form)
+    assert (answer.status_code, answer.json()["state"], answer.json()["added"]) == (202, "running", 1), answer.text
+    answer = gateway.http.post("/v1/batches", files=[form[0], ("close", (None, "false"))])
+    opened = answer.json()
+    assert (answer.status_code, opened["state"]) == (202, "open"), answer.text
+    for late, why in ((("tag", (None, "x")), "send options before"), (("close", (None, "maybe")), "true or false")):
+        answer = gateway.http.post("/v1/batches", files=[form[0], late])
+        assert (answer.status_code, answer.json()["code"]) == (422, "bad_option"), answer.text
+        assert why in answer.json()["detail"]
+    more = gateway.http.post(opened["links"]["files"], files=form)  # to add files is not to close
+    assert (more.status_code, more.json()["code"]) == (422, "bad_option"), more.text
+
+
 def test_zips_that_harm_are_items_with_an_error(gateway: Gateway) -> None:
     parts = [
         ("broken.zip", b"PK\3\4 and no more"),

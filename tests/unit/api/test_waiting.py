@@ -14,7 +14,10 @@ from redis.exceptions import OutOfMemoryError
 from tests.conftest import RedisServer
 from tests.unit.api.running_gateway import Gateway, png
 
+from ocrfarm_api import waiting
 from ocrfarm_api.admission import Headroom
+
+PATIENCE_S = 20  # of a test on a busy machine; the poll is out of its way
 
 
 def later(work: Callable[[], httpx.Response]) -> Future[httpx.Response]:
@@ -24,15 +27,20 @@ def later(work: Callable[[], httpx.Response]) -> Future[httpx.Response]:
     return future
 
 
+@pytest.fixture
+def no_poll(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What ends a wait now is a hint: the next look at the ledger would be a minute away."""
+    monkeypatch.setattr(waiting, "NET_S", 60.0)
+
+
+@pytest.mark.usefixtures("no_poll")
 def test_get_with_wait_answers_as_soon_as_the_job_ends(gateway: Gateway) -> None:
     here = gateway.submit().headers["location"]
-    held = later(lambda: gateway.http.get(here, params={"wait": 20}))
+    held = later(lambda: gateway.http.get(here, params={"wait": 55}))
     time.sleep(0.4)
     assert not held.done()
-    started = time.monotonic()
     gateway.read()
-    assert held.result(5).json()["state"] == "succeeded"
-    assert time.monotonic() - started < 1.5  # the poll alone would take up to 2 s
+    assert held.result(PATIENCE_S).json()["state"] == "succeeded"
 
 
 def test_post_with_wait_answers_the_finished_job(gateway: Gateway) -> None:
@@ -45,7 +53,7 @@ def test_post_with_wait_answers_the_finished_job(gateway: Gateway) -> None:
         except AssertionError:
             assert time.monotonic() < limit
             time.sleep(0.02)
-    answer = held.result(5)
+    answer = held.result(PATIENCE_S)
     assert (answer.status_code, answer.json()["state"]) == (200, "succeeded")
     assert answer.headers["location"] == f"/v1/jobs/{answer.json()['id']}"
 
@@ -54,16 +62,17 @@ def test_a_wait_that_runs_out_answers_as_it_stands(gateway: Gateway) -> None:
     started = time.monotonic()
     answer = gateway.submit(wait=0.3)
     assert (answer.status_code, answer.json()["state"]) == (202, "queued")
-    assert 0.3 <= time.monotonic() - started < 3
+    assert 0.3 <= time.monotonic() - started < PATIENCE_S
     assert gateway.http.get(answer.headers["location"], params={"wait": 0.1}).status_code == 200
 
 
+@pytest.mark.usefixtures("no_poll")
 def test_cancelling_ends_a_wait(gateway: Gateway) -> None:
     here = gateway.submit().headers["location"]
-    held = later(lambda: gateway.http.get(here, params={"wait": 20}))
+    held = later(lambda: gateway.http.get(here, params={"wait": 55}))
     time.sleep(0.2)
     gateway.http.post(f"{here}/cancel")
-    assert held.result(1.5).json()["state"] == "cancelled"
+    assert held.result(PATIENCE_S).json()["state"] == "cancelled"
 
 
 def test_a_gateway_that_is_told_to_stop_answers_held_requests(gateway: Gateway) -> None:
@@ -72,7 +81,7 @@ def test_a_gateway_that_is_told_to_stop_answers_held_requests(gateway: Gateway) 
     time.sleep(0.3)
     gateway.app.state.farm.events.release()
     gateway.server.should_exit = True
-    assert held.result(5).json()["state"] == "queued"
+    assert held.result(PATIENCE_S).json()["state"] == "queued"
 
 
 def test_a_wait_needs_no_events(gateway: Gateway) -> None:
@@ -82,7 +91,7 @@ def test_a_wait_needs_no_events(gateway: Gateway) -> None:
     time.sleep(0.2)
     gateway.ledger.redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
     gateway.read()
-    assert held.result(4).json()["state"] == "succeeded"
+    assert held.result(15).json()["state"] == "succeeded"
 
 
 @pytest.fixture
@@ -91,6 +100,7 @@ def own(make_redis: Callable[..., RedisServer], make_gateway: Callable[..., Gate
     return server, make_gateway(redis_url=server.url)
 
 
+@pytest.mark.usefixtures("no_poll")
 def test_redis_gone_is_503_and_comes_back_by_itself(own: tuple[RedisServer, Gateway]) -> None:
     server, gateway = own
     here = gateway.submit().headers["location"]
@@ -108,7 +118,7 @@ def test_redis_gone_is_503_and_comes_back_by_itself(own: tuple[RedisServer, Gate
     for ask in asked:
         started = time.monotonic()
         answer = ask()
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 15  # at once, and not after the 30 s that one of them would wait
         assert (answer.status_code, answer.json()["code"]) == (503, "farm_unavailable")
         assert answer.headers["retry-after"] == "2"
     assert gateway.http.get("/livez").status_code == 200
@@ -118,16 +128,14 @@ def test_redis_gone_is_503_and_comes_back_by_itself(own: tuple[RedisServer, Gate
     assert gateway.http.get(here).json()["state"] == "queued"
     assert gateway.submit().status_code == 202
     # The subscription is made anew too: a wait ends by its hint again, not by the poll.
-    limit = time.monotonic() + 10
+    limit = time.monotonic() + 30
     while not gateway.app.state.farm.events.connected:
         assert time.monotonic() < limit
         time.sleep(0.05)
-    held = later(lambda: gateway.http.get(here, params={"wait": 20}))
+    held = later(lambda: gateway.http.get(here, params={"wait": 55}))
     time.sleep(0.3)
-    started = time.monotonic()
     gateway.read()
-    assert held.result(5).json()["state"] == "succeeded"
-    assert time.monotonic() - started < 1.5
+    assert held.result(PATIENCE_S).json()["state"] == "succeeded"
 
 
 def test_redis_gone_while_a_submission_is_held(own: tuple[RedisServer, Gateway]) -> None:
@@ -138,7 +146,7 @@ def test_redis_gone_while_a_submission_is_held(own: tuple[RedisServer, Gateway])
         time.sleep(0.02)
     time.sleep(0.2)
     server.kill()
-    answer = held.result(10)
+    answer = held.result(PATIENCE_S)
     assert (answer.status_code, answer.json()["state"]) == (202, "queued")
 
 

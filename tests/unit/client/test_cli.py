@@ -12,6 +12,7 @@ from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
+import typer
 from tests.unit.client.conftest import PDF, Gateway, Hand, png
 
 from ocrfarm import cli
@@ -111,8 +112,23 @@ main()
     done = subprocess.run([sys.executable, "-c", script, "--help"], capture_output=True, text=True, check=True)
     assert "\n  worker " in done.stdout
     assert "\n  submit " in done.stdout
-    for command in ("up", "api", "dispatcher"):
+    for command, extra in {"up": "farm", "api": "api", "dispatcher": "api"}.items():
         assert f"\n  {command} " not in done.stdout
+        words = [command, "--once", "letter.png"]  # whatever else is said: what is missing comes first
+        missing = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True)
+        assert missing.returncode == 2
+        assert missing.stderr == (
+            f"ocrfarm: `ocrfarm {command}` is not installed here; `pip install 'ocrfarm[{extra}]'` brings it.\n"
+        )
+
+
+def test_every_command_of_a_room_names_its_extra() -> None:
+    """So that none of them is "no such command" on a client's machine."""
+    app = typer.Typer()
+    for entry in distribution("ocrfarm").entry_points.select(group=cli.GROUP):
+        if entry.module in cli.NEEDS:
+            entry.load()(app)
+    assert cli.names(app) == set(cli.EXTRAS)
 
 
 def test_version() -> None:
