@@ -76,7 +76,7 @@ class Headroom:
 
     def trouble(self, settings: Settings, active: int) -> str | None:
         """Why nothing is taken, as a sentence; None where there is room."""
-        if self.free_disk < settings.min_free_disk_mb * 1_000_000:
+        if self.free_disk < settings.min_free_disk_bytes:
             return "The farm's disk is nearly full; try again after Retry-After seconds."
         if self.redis_most and self.redis_used + active * ENDING_BYTES > (1 - RESERVED) * self.redis_most:
             return (

@@ -25,7 +25,7 @@ from ocrfarm_api.kinds import kind_of
 from ocrfarm_api.many_files import ManyFiles, Part
 from ocrfarm_api.spool import Spool
 from ocrfarm_api.submit import NO_BATCH, add
-from ocrfarm_api.zip_file import Budget, Entry, ZipFile, is_zip
+from ocrfarm_api.zip_file import Budget, Entry, Unpacked, ZipFile, is_zip
 from ocrfarm_shared.batches import BatchItem
 from ocrfarm_shared.contracts import JobState
 from ocrfarm_shared.errors import (
@@ -188,12 +188,15 @@ class Taking:
     ) -> Callable[[Callable[[], Awaitable[None]]], Awaitable[None]]:
         named = f"{key}:{entry.index}" if key else None
         target = self.farm.blobs.incoming / secrets.token_hex(16)
-        limit = self.farm.settings.max_upload_bytes
+        limit, least_free = self.farm.settings.max_upload_bytes, self.farm.settings.min_free_disk_bytes
+
+        def unpack() -> Unpacked:
+            return archive.unpack(entry, target, limit=limit, budget=budget, least_free=least_free)
 
         async def take(turn: Callable[[], Awaitable[None]]) -> None:
             try:
                 try:
-                    got = await self._thread(lambda: archive.unpack(entry, target, limit=limit, budget=budget))
+                    got = await self._thread(unpack)
                     received = Received(got.path, got.content, got.size, got.kind, entry.name, {})
                     await self._take(received, named, turn)
                 except OF_THE_FILE as err:
@@ -314,4 +317,5 @@ async def drain(body: AsyncIterator[bytes], most: int, seconds: float) -> None:
 
 
 def new_spool(farm: Farm) -> Spool:
-    return Spool(farm.blobs.incoming, farm.threads, int(farm.settings.max_batch_upload_mb * 1_000_000))
+    limit = int(farm.settings.max_batch_upload_mb * 1_000_000)
+    return Spool(farm.blobs.incoming, farm.threads, limit, farm.settings.min_free_disk_bytes)
