@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from ocrfarm_api.admission import admit, charge_refused
+from ocrfarm_api.admission import admit, limits_of, refused
 from ocrfarm_api.callers import Caller
 from ocrfarm_api.deps import Farm
 from ocrfarm_api.intake import Received
@@ -141,20 +141,26 @@ class Taking:
     ) -> None:
         if isinstance(error, BatchFull):
             raise error
+        await admit(self.farm, self.caller, 0, perhaps_repeated=bool(key))  # its record takes Redis' memory, too
         await turn()
-        await charge_refused(self.farm, self.caller, size)
         shown = name and name[:255]
+        limits = limits_of(self.farm, self.caller)
         call = batch_calls.refuse(
             tenant=self.caller.tenant,
+            limits=limits,
+            upload_bytes=size,
             place=self._place(key, f"refused:{error.code}"),
             filename=shown,
             failure=error.failure(),
         )
         done = await self.farm.ledger(call)
+        if done.refusal is not None:
+            self.farm.let_in.forget(self.caller.tenant)
+            raise refused(done.refusal, limits)
         if done.outcome in _REFUSALS:
             raise _REFUSALS[done.outcome](NO_BATCH if done.outcome == "no_batch" else None)
-        refused = BatchItem(number=done.number, filename=shown, key=key, state=JobState.FAILED, error=error.failure())
-        self._tell(refused)
+        failed = BatchItem(number=done.number, filename=shown, key=key, state=JobState.FAILED, error=error.failure())
+        self._tell(failed)
 
     def _place(self, key: str | None, named: str) -> Place:
         kept = hashlib.sha256(key.encode("utf8", "replace")).hexdigest() if key and len(key) > 255 else key
