@@ -76,7 +76,7 @@ class Headroom:
 
     def trouble(self, settings: Settings, active: int) -> str | None:
         """Why nothing is taken, as a sentence; None where there is room."""
-        if self.free_disk < settings.min_free_disk_mb * 1_000_000:
+        if self.free_disk < settings.min_free_disk_bytes:
             return "The farm's disk is nearly full; try again after Retry-After seconds."
         if self.redis_most and self.redis_used + active * ENDING_BYTES > (1 - RESERVED) * self.redis_most:
             return (
@@ -189,6 +189,8 @@ def refused(refusal: Refusal, limits: Limits) -> OcrFarmError:
         "bytes_per_day": f"You may send {limits.bytes_per_day / 1e6:g} MB in 24 hours. {again}",
         "pages_per_day": f"You may have {limits.pages_per_day} pages read in 24 hours. {again}",
         "queued": f"You may have {limits.queued} jobs under way at once. Wait until some have ended. {again}",
+        "refused_items": f"{limits.records} files of your batches that could not be read are kept, and no more may be. DELETE batches that you "
+        f"are done with. {again}",
         "records": f"{limits.records} jobs of yours are kept, and no more may be. DELETE those whose results you have, or wait "
         f"until they expire. {again}",
     }[refusal.limit]

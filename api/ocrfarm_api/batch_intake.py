@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from ocrfarm_api.admission import admit, charge_refused
+from ocrfarm_api.admission import admit, limits_of, refused
 from ocrfarm_api.callers import Caller
 from ocrfarm_api.deps import Farm
 from ocrfarm_api.intake import Received
@@ -25,7 +25,7 @@ from ocrfarm_api.kinds import kind_of
 from ocrfarm_api.many_files import ManyFiles, Part
 from ocrfarm_api.spool import Spool
 from ocrfarm_api.submit import NO_BATCH, add
-from ocrfarm_api.zip_file import Budget, Entry, ZipFile, is_zip
+from ocrfarm_api.zip_file import Budget, Entry, Unpacked, ZipFile, is_zip
 from ocrfarm_shared.batches import BatchItem
 from ocrfarm_shared.contracts import JobState
 from ocrfarm_shared.errors import (
@@ -141,20 +141,26 @@ class Taking:
     ) -> None:
         if isinstance(error, BatchFull):
             raise error
+        await admit(self.farm, self.caller, 0, perhaps_repeated=bool(key))  # its record takes Redis' memory, too
         await turn()
-        await charge_refused(self.farm, self.caller, size)
         shown = name and name[:255]
+        limits = limits_of(self.farm, self.caller)
         call = batch_calls.refuse(
             tenant=self.caller.tenant,
+            limits=limits,
+            upload_bytes=size,
             place=self._place(key, f"refused:{error.code}"),
             filename=shown,
             failure=error.failure(),
         )
         done = await self.farm.ledger(call)
+        if done.refusal is not None:
+            self.farm.let_in.forget(self.caller.tenant)
+            raise refused(done.refusal, limits)
         if done.outcome in _REFUSALS:
             raise _REFUSALS[done.outcome](NO_BATCH if done.outcome == "no_batch" else None)
-        refused = BatchItem(number=done.number, filename=shown, key=key, state=JobState.FAILED, error=error.failure())
-        self._tell(refused)
+        failed = BatchItem(number=done.number, filename=shown, key=key, state=JobState.FAILED, error=error.failure())
+        self._tell(failed)
 
     def _place(self, key: str | None, named: str) -> Place:
         kept = hashlib.sha256(key.encode("utf8", "replace")).hexdigest() if key and len(key) > 255 else key
@@ -188,12 +194,15 @@ class Taking:
     ) -> Callable[[Callable[[], Awaitable[None]]], Awaitable[None]]:
         named = f"{key}:{entry.index}" if key else None
         target = self.farm.blobs.incoming / secrets.token_hex(16)
-        limit = self.farm.settings.max_upload_bytes
+        limit, least_free = self.farm.settings.max_upload_bytes, self.farm.settings.min_free_disk_bytes
+
+        def unpack() -> Unpacked:
+            return archive.unpack(entry, target, limit=limit, budget=budget, least_free=least_free)
 
         async def take(turn: Callable[[], Awaitable[None]]) -> None:
             try:
                 try:
-                    got = await self._thread(lambda: archive.unpack(entry, target, limit=limit, budget=budget))
+                    got = await self._thread(unpack)
                     received = Received(got.path, got.content, got.size, got.kind, entry.name, {})
                     await self._take(received, named, turn)
                 except OF_THE_FILE as err:
@@ -314,4 +323,5 @@ async def drain(body: AsyncIterator[bytes], most: int, seconds: float) -> None:
 
 
 def new_spool(farm: Farm) -> Spool:
-    return Spool(farm.blobs.incoming, farm.threads, int(farm.settings.max_batch_upload_mb * 1_000_000))
+    limit = int(farm.settings.max_batch_upload_mb * 1_000_000)
+    return Spool(farm.blobs.incoming, farm.threads, limit, farm.settings.min_free_disk_bytes)

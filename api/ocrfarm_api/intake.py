@@ -48,6 +48,7 @@ async def receive(
     folder: Path,
     threads: Executor,
     limit: int,
+    least_free: int = 0,
     field: str = "file",
     members: Collection[str] = MEMBERS,
 ) -> AsyncIterator[Received]:
@@ -55,11 +56,11 @@ async def receive(
 
     `field` of a form, one of `members` of a JSON object: what the document is called there.
 
-    `limit` is of the document, in bytes. Raises TooLarge (by the declared length, and by the bytes that come), EmptyFile, MissingFile,
+    `limit` is of the document, in bytes; so many as `least_free` stay free on the disk. Raises TooLarge (by the declared length, and by the bytes that come), EmptyFile, MissingFile,
     UnsupportedType, BadOption, RequestError for a sender who falls silent, and FarmFull where the disk is full.
     """
     form, parameters = parse_options_header(content_type)
-    spool = Spool(folder, threads, limit)
+    spool = Spool(folder, threads, limit, least_free)
     reader: FormBody | JsonBody | None = None
     if form == b"multipart/form-data":
         if not parameters.get(b"boundary"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
 import secrets
@@ -17,18 +18,28 @@ from ocrfarm_shared.errors import TooLarge
 BUFFER_BYTES = 1024 * 1024
 
 
+def keep_room(file: int, least_free: int) -> None:
+    """After each write to `file`. The guard before an upload does not know what others are just sending: fifty of 2 GB fill a disk together,
+    and Redis' file may lie on it. Raises OSError, as a full disk does, where less than `least_free` bytes are left."""
+    disk = os.fstatvfs(file)
+    if disk.f_bavail * disk.f_frsize < least_free:
+        raise OSError(errno.ENOSPC, "what is left of the disk is kept for what was accepted")
+
+
 class Spool:
     """A temporary file that is being written. `feed` takes bytes at once, `flush` brings them to the disk.
 
-    Raises TooLarge out of `feed` as soon as more than `limit` bytes came, and OSError out of `flush` and `close` (a full disk).
+    Raises TooLarge out of `feed` as soon as more than `limit` bytes came, and OSError out of `flush` and `close` (a full disk, or one with
+    less than `least_free` bytes left).
     """
 
-    def __init__(self, folder: Path, threads: Executor, limit: int) -> None:
+    def __init__(self, folder: Path, threads: Executor, limit: int, least_free: int = 0) -> None:
         self.path = folder / secrets.token_hex(16)
         self.size = 0
         self.head = b""
         self._threads = threads
         self._limit = limit
+        self._least_free = least_free
         self._waiting: list[bytes | memoryview] = []
         self._waiting_bytes = 0
         self._hash = hashlib.sha256()
@@ -82,6 +93,7 @@ class Spool:
             rest = memoryview(data)
             while rest:
                 rest = rest[os.write(self._file, rest) :]
+        keep_room(self._file, self._least_free)
 
     def _finish(self) -> None:
         self._write()

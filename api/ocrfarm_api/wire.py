@@ -2,13 +2,17 @@
 
 uvicorn's httptools protocol takes headers and trailers of any length and joins them piece by piece: one connection that sends a header
 without end takes memory without end, and holds up all others for seconds. It also waits for ever for a request that does not come, or
-comes a byte at a time, and accepts connections until the process has no descriptor left for anything else.
+comes a byte at a time, and accepts connections until the process has no descriptor left for anything else. And it keeps an answer for as
+long as its caller takes none of it: results are megabytes, and each such caller would hold one in memory.
 """
 
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import resource
+import struct
+import termios
 from typing import ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -48,15 +52,18 @@ def allow_connections() -> None:
 
 class BoundedHead(HttpToolsProtocol):
     """Answers 431 and hangs up where headers or trailers do not end, 408 where they take longer than `head_s`, 503 where there are more
-    than `most_connections`; an upload's own limits are the intake's."""
+    than `most_connections`, and hangs up on who takes less than `slowest_bytes_s` of an answer; an upload's own limits are the intake's."""
 
     most_connections: ClassVar[int] = 4096
     head_s: ClassVar[float] = 30.0  # as long as a connection without a request is kept, too
+    take_s: ClassVar[float] = 30.0  # how often it is looked at how much was taken
+    slowest_bytes_s: ClassVar[float] = 500.0  # as of uploads
 
     _beside_body = 0
     _leaving = False
     _head_begun = False
     _head_timer: asyncio.TimerHandle | None = None
+    _take_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
@@ -68,6 +75,7 @@ class BoundedHead(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_head_timer()
+        self._stop_take_timer()
         super().connection_lost(exc)
 
     def _stop_head_timer(self) -> None:
@@ -81,6 +89,40 @@ class BoundedHead(HttpToolsProtocol):
             if self._head_begun:  # a connection that a browser opened to have one needs no answer
                 self.transport.write(_SLOW)
             self.transport.close()
+
+    # ------------------------------------------------------------------ an answer that is not taken
+    def pause_writing(self) -> None:
+        """More waits than the transport likes to keep; nothing is added until most of it is gone."""
+        super().pause_writing()
+        if self._take_timer is None:
+            self._look_again(self._untaken())
+
+    def resume_writing(self) -> None:
+        self._stop_take_timer()
+        super().resume_writing()
+
+    def _look_again(self, before: int) -> None:
+        self._take_timer = self.loop.call_later(self.take_s, self._look_at_taking, before)
+
+    def _look_at_taking(self, before: int) -> None:
+        self._take_timer = None
+        untaken = self._untaken()
+        if before - untaken < self.take_s * self.slowest_bytes_s:
+            self.transport.abort()
+        else:
+            self._look_again(untaken)
+
+    def _untaken(self) -> int:
+        """Bytes that the other side has not received yet. The kernel's own share counts: it takes megabytes at once, and then none for
+        minutes from who reads slowly (tcp(7), SIOCOUTQ)."""
+        there = self.transport.get_extra_info("socket")
+        in_kernel = fcntl.ioctl(there.fileno(), termios.TIOCOUTQ, bytes(4)) if there is not None else bytes(4)
+        return self.transport.get_write_buffer_size() + int(struct.unpack("i", in_kernel)[0])
+
+    def _stop_take_timer(self) -> None:
+        if self._take_timer is not None:
+            self._take_timer.cancel()
+            self._take_timer = None
 
     def leave(self) -> None:
         """This gateway was told to stop: the request that is being answered, or the next to come, is this connection's last."""

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ocrfarm_api.kinds import HEAD_BYTES, Kind, kind_of
+from ocrfarm_api.spool import keep_room
 from ocrfarm_shared.errors import EmptyFile, Encrypted, OcrFarmError, TooLarge, Unreadable, UnsupportedType, ZipBomb
 
 MAGIC = (b"PK\3\4", b"PK\5\6")  # a first entry; an end without entries
@@ -177,9 +178,9 @@ class ZipFile:
             at, index = at + taken, index + 1
 
     # ------------------------------------------------------------------ a file of it
-    def unpack(self, entry: Entry, target: Path, *, limit: int, budget: Budget) -> Unpacked:
+    def unpack(self, entry: Entry, target: Path, *, limit: int, budget: Budget, least_free: int = 0) -> Unpacked:
         """Write an entry to `target`, which is removed again where this raises: EmptyFile, TooLarge, ZipBomb, Encrypted, UnsupportedType
-        (also for a zip inside of the zip), Unreadable, and OSError (a full disk)."""
+        (also for a zip inside of the zip), Unreadable, and OSError (a full disk, or one with less than `least_free` bytes left)."""
         if entry.index in self._overlapping:
             raise ZipBomb("This file shares its bytes with others in the zip, as zip bombs do; make the zip again.")
         if entry.encrypted:
@@ -194,7 +195,7 @@ class ZipFile:
             raise EmptyFile
         out = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
         try:
-            return self._write(entry, out, target, limit, budget)
+            return self._write(entry, out, target, limit, budget, least_free)
         except (zlib.error, struct.error):
             target.unlink()
             raise Unreadable("This file of the zip is damaged; make the zip again.") from None
@@ -204,7 +205,9 @@ class ZipFile:
         finally:
             os.close(out)
 
-    def _write(self, entry: Entry, out: int, target: Path, limit: int, budget: Budget) -> Unpacked:
+    def _write(
+        self, entry: Entry, out: int, target: Path, limit: int, budget: Budget, least_free: int
+    ) -> Unpacked:
         damaged = Unreadable("This file of the zip is damaged; make the zip again.")
         size, crc, head, kind, hashed = 0, 0, b"", None, hashlib.sha256()
         for piece in self._pieces(entry):
@@ -221,6 +224,7 @@ class ZipFile:
             rest = memoryview(piece)
             while rest:
                 rest = rest[os.write(out, rest) :]
+            keep_room(out, least_free)
         if size != entry.size or crc != entry.crc:
             raise damaged
         return Unpacked(target, hashed.hexdigest(), size, kind or _kind(head))

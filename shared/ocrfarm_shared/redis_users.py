@@ -80,7 +80,7 @@ _ENDS = (
     *("{ns}:batch:*", "{ns}:batches_open", "{ns}:batches_live", "{ns}:idembatch:*", "{ns}:hook:*", "{ns}:hooks"),
 )
 _UPLOADS = ("{ns}:blob:*", "{ns}:blob_gc", "{ns}:pins", "{ns}:reaping:*")
-_LISTS = ("{ns}:jobs:*", "{ns}:tag:*", "{ns}:batches:*", "{ns}:batches_stopping")
+_LISTS = ("{ns}:jobs:*", "{ns}:tag:*", "{ns}:batches:*", "{ns}:batches_stopping", "{ns}:refused_items:*")
 _GAUGES = ("{ns}:process:*", "{ns}:rate:*")
 _API_KEYS = ("{ns}:key:*", "{ns}:keys", "{ns}:keys_on")  # hashed; the gateway's alone
 _QUOTAS = ("{ns}:quota:*", "{ns}:refused:*")

@@ -231,6 +231,10 @@ class Settings(BaseModel):
         return int(self.max_upload_mb * 1_000_000)
 
     @property
+    def min_free_disk_bytes(self) -> int:
+        return int(self.min_free_disk_mb * 1_000_000)
+
+    @property
     def max_pixels(self) -> int:
         return int(self.max_megapixels * 1_000_000)
 

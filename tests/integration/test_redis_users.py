@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,14 +74,24 @@ def look_at_flower(farm: RunningFarm) -> None:
 
 
 def test_workers_take_no_orders(farm: RunningFarm) -> None:
-    """A stolen password of Flower's may ask the workers; it may not stop them."""
+    """A stolen password of Flower's may ask the workers; it may not stop them, nor have them forget messages or run what is not theirs."""
     before = farm.pid("worker")
     url = (farm.state / "redis" / "url").read_text("ascii")
     app = make_app(read_settings({}, redis_url=url))
     answers = app.control.ping(timeout=10)
     assert [list(answer.values()) for answer in answers] == [[{"ok": "pong"}]]
-    refused = app.control.broadcast("shutdown", reply=True, timeout=10)
-    assert all("error" in said for answer in refused for said in answer.values()), refused
+    for order, arguments in (
+        ("shutdown", {}),
+        ("hello", {"from_node": "stranger", "revoked": {"run_1:1:1": 1.0}}),  # a question that revokes tasks
+        ("objgraph", {}),
+    ):
+        refused = app.control.broadcast(order, arguments, reply=True, timeout=10)
+        assert [said for answer in refused for said in answer.values() if "error" not in said] == [], (order, refused)
+        assert refused, order
+    (known,) = app.control.inspect(timeout=10).registered().values()
+    assert known == ["ocrfarm.read_unit"]
+    for password in json.loads((farm.state / "redis" / "passwords").read_text("ascii")).values():
+        assert password not in json.dumps(app.control.inspect(timeout=10).conf())
     app.close()
     time.sleep(2)
     assert farm.pid("worker") == before

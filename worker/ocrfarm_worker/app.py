@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 
 from ocrfarm_shared.errors import FarmError, Timeout, WorkerLost
 from ocrfarm_shared.ledger import Ledger, calls
-from ocrfarm_shared.queue import make_app
+from ocrfarm_shared.queue import TASK_READ_UNIT, make_app
 from ocrfarm_shared.settings import settings
 from ocrfarm_worker import hands, tasks
 
@@ -28,6 +28,7 @@ def build_app() -> Celery:
     """The application with its one task and its signal handlers."""
     app = make_app(settings())
     tasks.register(app)
+    _know_one_task(app)
     _take_no_orders()
     signals.setup_logging.connect(_keep_logging, weak=False)
     signals.worker_process_init.connect(_child_born, weak=False)
@@ -36,12 +37,26 @@ def build_app() -> Celery:
     return app
 
 
+def _know_one_task(app: Celery) -> None:
+    """Celery's own tasks (`celery.map` calls another a million times, say) are nothing that this farm sends."""
+    app.finalize()
+    for name in [name for name in app.tasks if name != TASK_READ_UNIT]:
+        app.tasks.unregister(name)
+
+
+# What Flower asks, and people with `celery inspect`. Left out are also questions that are orders (`hello` brings tasks to revoke) or work
+# (`memdump`, `objgraph`).
+_QUESTIONS = frozenset(
+    ("ping", "stats", "active", "active_queues", "conf", "registered", "reserved", "revoked", "scheduled", "query_task")
+)
+_HARMLESS_ORDERS = frozenset(("enable_events", "disable_events"))
+
+
 def _take_no_orders() -> None:
     """Workers answer questions over Celery's remote control (Flower asks them), and take no orders: whoever can publish there, with a
     stolen password of Flower's, say, could else shut pools down or revoke tasks. Stopping is the supervisor's, cancelling the ledger's."""
-    for name, about in list(Panel.meta.items()):
-        if about.type == "control" and name not in ("enable_events", "disable_events"):
-            Panel.data.pop(name, None)
+    for name in Panel.data.keys() - _QUESTIONS - _HARMLESS_ORDERS:
+        Panel.data.pop(name)
 
 
 def _keep_logging(**_: Any) -> None:

@@ -146,6 +146,7 @@ async def upload(
             folder=farm.blobs.incoming,
             threads=farm.threads,
             limit=farm.settings.max_upload_bytes,
+            least_free=farm.settings.min_free_disk_bytes,
             field=field,
             members=members,
         ) as received,

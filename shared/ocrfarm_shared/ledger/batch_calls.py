@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 from ocrfarm_shared.batches import BatchCounts, BatchItem, BatchState, BatchView
 from ocrfarm_shared.contracts import Failure, JobState, Priority, Submission, stored
 from ocrfarm_shared.ledger.calls import Call, Listing, new_id
+from ocrfarm_shared.ledger.limits import Limits, Refusal
 from ocrfarm_shared.ledger.place import Place
 from ocrfarm_shared.ledger.records import JobRecord, webhook_of
 from ocrfarm_shared.settings import Settings
@@ -141,24 +142,35 @@ def create(
     return Call("batch_create", lambda a: Created(a["outcome"], a.get("id", "")), arguments)
 
 
-RefuseOutcome = Literal["new", "same", "no_batch", "closed", "batch_full", "conflict"]
+RefuseOutcome = Literal["new", "same", "no_batch", "closed", "batch_full", "conflict", "quota"]
 
 
 @dataclass(frozen=True)
 class Refused:
+    """`quota`: the tenant has used up what it may send, or too many such files are kept of it; `refusal` says which."""
+
     outcome: RefuseOutcome
     number: int
+    refusal: Refusal | None = None
 
 
-def refuse(*, tenant: str, place: Place, filename: str | None, failure: Failure) -> Call[Refused]:
-    """Record a file that cannot become a job as an item with an error."""
+def refuse(
+    *, tenant: str, limits: Limits, upload_bytes: int, place: Place, filename: str | None, failure: Failure
+) -> Call[Refused]:
+    """Record a file that cannot become a job as an item with an error. It counts in the tenant's quota as a job does."""
     arguments = {
         "tenant": tenant,
+        "limits": limits.arguments(),
+        "bytes": upload_bytes,
         "batch": place.arguments(),
         "filename": filename and filename[:255],
         "failure": failure.model_dump(),
     }
-    return Call("batch_refuse", lambda a: Refused(a["outcome"], a.get("number", 0)), arguments)
+
+    def parse(a: dict[str, Any]) -> Refused:
+        return Refused(a["outcome"], a.get("number", 0), Refusal.of(a.get("refusal")))
+
+    return Call("batch_refuse", parse, arguments)
 
 
 def view(tenant: str, ids: Sequence[str]) -> Call[list[BatchRecord]]:

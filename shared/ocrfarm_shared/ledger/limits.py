@@ -46,7 +46,14 @@ class Refusal:
     """Which limit was met, and in how many seconds it is worth another try."""
 
     limit: Literal[
-        "jobs_per_minute", "bytes_per_day", "pages_per_day", "queued", "records", "max_queued", "max_waiting_s"
+        "jobs_per_minute",
+        "bytes_per_day",
+        "pages_per_day",
+        "queued",
+        "records",
+        "refused_items",
+        "max_queued",
+        "max_waiting_s",
     ]
     seconds: float
 

@@ -166,6 +166,22 @@ def test_a_file_with_a_key_is_added_once(gateway: Gateway) -> None:
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_conflict")
 
 
+def test_files_that_are_nothing_end_at_the_quota_too(make_gateway: Callable[..., Gateway]) -> None:
+    gateway = make_gateway(tenant_records=3)
+    junk = io.BytesIO()
+    with zipfile.ZipFile(junk, "w") as archive:
+        for n in range(9):
+            archive.writestr(f"{n}.txt", b"nothing")
+    answer = gateway.http.post("/v1/batches", content=junk.getvalue())
+    assert (answer.status_code, answer.json()["code"]) == (429, "over_quota")
+    assert "DELETE batches" in answer.json()["detail"]
+    batch = gateway.http.get(answer.json()["instance"]).json()
+    assert batch["counts"]["refused"] == batch["counts"]["total"] == 3
+    assert gateway.submit().status_code == 202  # jobs have places of their own
+    assert gateway.http.delete(answer.json()["instance"]).status_code == 204
+    assert gateway.http.post("/v1/batches", files=files(("a.txt", b"x"))).status_code == 202
+
+
 def test_a_quota_ends_the_request_and_what_was_taken_is_taken(make_gateway: Callable[..., Gateway]) -> None:
     gateway = make_gateway(max_queued=3)
     parts = files(*((f"{n}.png", png()) for n in range(20)))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import socket
 import time
+import zipfile
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx
 import pytest
@@ -13,6 +16,7 @@ from tests.unit.api.running_gateway import Gateway, png
 
 from ocrfarm_api.admission import AGAIN_S
 from ocrfarm_api.problems import problem
+from ocrfarm_api.zip_file import Budget, ZipFile
 from ocrfarm_shared.errors import OverQuota, WorkerLost
 from ocrfarm_shared.keys import NewKey, Quota
 from ocrfarm_shared.ledger import calls, key_calls
@@ -179,6 +183,34 @@ def test_the_disk_guard(make_gateway: Callable[..., Gateway]) -> None:
     assert refusal(answer)[:2] == (503, "farm_full")
     assert "disk" in answer.json()["detail"]
     assert gateway.http.get("/v1/jobs").status_code == 200
+
+
+def test_the_disk_is_looked_at_while_a_body_comes(make_gateway: Callable[..., Gateway]) -> None:
+    """Many uploads that are let in at once could fill it together."""
+    gateway = make_gateway(min_free_disk_mb=1e9)
+    farm = gateway.app.state.farm
+    farm.headroom.free_disk, farm.headroom._looked = 10**18, time.monotonic() + 3600  # as it was when they were let in
+    zipped = io.BytesIO()
+    with zipfile.ZipFile(zipped, "w") as archive:
+        archive.writestr("a.png", png())
+    for body in (png(), png(bytes(3_000_000))):
+        assert refusal(gateway.http.post("/v1/jobs", content=body))[:2] == (503, "farm_full")
+        assert refusal(gateway.http.post("/v1/batches", content=body))[:2] == (503, "farm_full")
+    assert refusal(gateway.http.post("/v1/batches", content=zipped.getvalue()))[:2] == (503, "farm_full")
+    assert gateway.http.get("/v1/jobs").json()["jobs"] == []
+    assert not list(farm.blobs.incoming.iterdir())
+
+
+def test_what_comes_out_of_a_zip_leaves_room_too(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.png", png(bytes(3_000_000)))
+    opened = ZipFile(tmp_path / "a.zip", most=10)
+    one = next(opened.entries())
+    with pytest.raises(OSError, match="kept for what was accepted"):
+        opened.unpack(one, tmp_path / "x", limit=10**9, budget=Budget(10**9), least_free=10**18)
+    assert not (tmp_path / "x").exists()
+    assert opened.unpack(one, tmp_path / "x", limit=10**9, budget=Budget(10**9), least_free=1000).size == 3_000_008
+    opened.close()
 
 
 def test_reading_again_needs_room_too(make_gateway: Callable[..., Gateway]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import time
@@ -148,3 +149,54 @@ def test_bodies_do_not_count_in_whatever_pieces(gateway: Gateway) -> None:
     for _ in range(3):  # one connection, several uploads
         answer = gateway.http.post("/v1/jobs", content=png(os.urandom(2_000_000)))
         assert answer.status_code == 202
+
+
+def hold_an_answer(gateway: Gateway) -> socket.socket:
+    """Ask for a result of 24 MB, and take none of it."""
+    here = gateway.submit().headers["location"]
+    gateway.read("x" * 24_000_000)
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    connection.settimeout(20)
+    connection.connect(("127.0.0.1", gateway.port))
+    connection.sendall(f"GET {here}/result?format=txt HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    return connection
+
+
+def connections(gateway: Gateway) -> int:
+    return len(gateway.server.server_state.connections)
+
+
+def test_an_answer_that_nobody_takes_is_let_go(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else whoever asks for results and reads none holds them in the gateway's memory, for as long as he likes."""
+    monkeypatch.setattr(BoundedHead, "take_s", 0.5)
+    with hold_an_answer(gateway) as connection:
+        for wanted in (2, 1):  # the test's own client has one, too
+            limit = time.monotonic() + 10
+            while connections(gateway) != wanted:
+                assert time.monotonic() < limit, connections(gateway)
+                time.sleep(0.02)
+        assert held_back(connection) > 1_000_000
+    assert gateway.http.get("/livez").status_code == 200
+
+
+def held_back(connection: socket.socket) -> int:
+    """Bytes of the answer that never come."""
+    got = 0
+    with contextlib.suppress(ConnectionResetError):
+        while piece := connection.recv(1_000_000):
+            got += len(piece)
+    return 24_000_000 - got
+
+
+def test_an_answer_that_is_taken_slowly_is_not_cut_off(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BoundedHead, "take_s", 0.5)
+    with hold_an_answer(gateway) as connection:
+        got, began = 0, time.monotonic()
+        while got < 24_000_000:
+            piece = connection.recv(50_000 if time.monotonic() < began + 3 else 1_000_000)
+            assert piece, got
+            got += len(piece)
+            if time.monotonic() < began + 3:  # some 400 KB a second
+                time.sleep(0.1)
+    assert gateway.http.get("/livez").status_code == 200

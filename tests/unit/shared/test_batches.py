@@ -12,6 +12,7 @@ from ocrfarm_shared.contracts import CacheMode, JobState, OcrOptions, Page, Subm
 from ocrfarm_shared.errors import EmptyFile, Unreadable
 from ocrfarm_shared.ledger import Ledger, batch_calls, calls
 from ocrfarm_shared.ledger.calls import Submitted
+from ocrfarm_shared.ledger.limits import Limits
 from ocrfarm_shared.ledger.place import Place
 from ocrfarm_shared.ledger.records import ClaimedUnit
 from ocrfarm_shared.queue import queue_name
@@ -55,6 +56,8 @@ class Bench:
         place = Place(self.batch, most, key, "x")
         call = batch_calls.refuse(
             tenant="ann",
+            limits=Limits.of(self.settings),
+            upload_bytes=0,
             place=place,
             filename="bad.txt",
             failure=EmptyFile().failure(),
@@ -262,6 +265,32 @@ def test_jobs_that_ended_or_went_unseen_are_counted(bench: Bench) -> None:
     assert bench.ledger(batch_calls.tend(bench.settings)).mended == 2
     assert bench.view().state is BatchState.PARTIAL
     assert bench.items() == [(1, JobState.SUCCEEDED), (2, None)]
+
+
+def test_files_that_became_no_job_are_kept_in_bounds(bench: Bench) -> None:
+    """Each is half a kilobyte for as long as its batch: a zip of 100,000 files that are nothing must not fill Redis for all others."""
+    bench.settings = bench.settings.model_copy(update={"tenant_records": 3})
+    assert [bench.refuse(f"k{n}").outcome for n in range(4)] == ["new", "new", "new", "quota"]
+    over = bench.refuse("k4")
+    assert over.refusal is not None
+    assert (over.refusal.limit, bench.counts()) == ("refused_items", {"total": 3, "refused": 3})
+    assert bench.refuse("k1").outcome == "same"  # it is there already, and takes no room
+    other, bench.batch = bench.batch, bench.open()
+    assert bench.refuse().outcome == "quota"  # of the tenant, whatever the batch
+    assert bench.add("a").outcome == "new"
+    assert bench.ledger(batch_calls.stop("ann", other, "delete")) == "stopping"
+    assert bench.ledger(batch_calls.stopping(other)) == 0
+    assert [bench.refuse().outcome for _ in range(4)] == ["new", "new", "new", "quota"]
+    kept = f"{bench.settings.namespace}:refused_items:ann"
+    names = sorted(name.decode() for name in bench.ledger.redis.zrange(kept, 0, -1))
+    assert names == [f"{bench.batch}:{n}" for n in (2, 3, 4)]
+    assert 0 < bench.ledger.redis.ttl(kept) <= bench.settings.result_ttl_s + bench.settings.record_ttl_s
+
+
+def test_they_count_as_submissions(bench: Bench) -> None:
+    bench.settings = bench.settings.model_copy(update={"tenant_jobs_per_minute": 2})
+    assert [bench.refuse().outcome for _ in range(3)] == ["new", "new", "quota"]
+    assert bench.add("a").outcome == "quota"
 
 
 def test_an_ended_batch_expires_and_tells_its_webhook(bench: Bench) -> None:

@@ -85,9 +85,11 @@ local function stop_some(id, limit)
     left = call('EXISTS', waiting) == 1 and tonumber(call('HGET', key('batch', id), 'pending')) or 0
   else
     local items = batch_part(id, 'i')
-    for _, job_id in ipairs(call('LRANGE', items, -limit, -1)) do
+    local last, before = call('LRANGE', items, -limit, -1), call('LLEN', items)
+    for n, job_id in ipairs(last) do
       local job = job_id ~= '' and get(key('job', job_id))
       if job then delete_job(job_id, job) end
+      if job_id == '' then call('ZREM', key('refused_items', b.tenant), id .. ':' .. string.format('%d', before - #last + n)) end
     end
     call('LTRIM', items, 0, -limit - 1)
     left = call('EXISTS', items) == 1 and limit or 0
