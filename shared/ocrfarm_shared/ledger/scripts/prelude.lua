@@ -54,14 +54,17 @@ end
 -- Make the run's next `n` pages waiting units. Only a window of a long document stands in its lane, each page that leaves
 -- brings the next to the lane's end: so documents of one tenant take turns, and a document of 10,000 pages is no wall.
 local function stock(run_id, run, n)
+  local behind = 0
   for _ = 1, n do
     local number = call('LPOP', key('run', run_id, 'n'))
-    if not number then return end
+    if not number then break end
+    behind = behind + 1
     local unit = run_id .. ':' .. number
     call('HSET', key('unit', unit), 'run', run_id, 'kind', 'page', 'number', number, 'state', 'waiting', 'attempt', '0')
     call('SADD', key('run', run_id, 'b'), unit)
     enqueue(run.profile, run.priority, run.tenant, unit)
   end
+  if behind > 0 then count('pages_behind', -behind) end
 end
 
 -- A mass cancel leaves thousands of entries in a lane whose units are gone. They go many at a time, 20,000 in one script at most (some 20
