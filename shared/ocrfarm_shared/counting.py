@@ -26,7 +26,7 @@ WAIT = "wait_s"  # by priority: from a document's acceptance to the first proces
 READING = "reading_s"  # by priority: from a document's acceptance to its last page
 BOUNDS: Mapping[str, tuple[float, ...]] = {STAGE: PARTS, MODEL: PARTS, PAGE: PARTS, WAIT: WHOLE, READING: WHOLE}
 
-LINES = "lines"  # by profile, step (see `recognize`) and model
+LINES = "lines"  # by profile, step (the worker's counted.py) and model
 
 
 def label(text: str) -> str:

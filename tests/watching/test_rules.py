@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import yaml
+
 from tests.watching.programs import MONITORING, promtool
 
 ALERTS = yaml.safe_load((MONITORING / "alerts.yml").read_text("utf8"))["groups"][0]["rules"]

@@ -32,16 +32,16 @@ def page(unit: ClaimedUnit, read: Page, recorded: Recorded, engines: Engines, se
 
 
 def step(model: str, engines: Engines) -> str:
-    """Which step of the profile's cascade had the last word on a line: `first`, `main` or `fallback`.
+    """Which step of the profile had the last word on a line: of a cascade with first readers `first`, `main` or `fallback`.
 
-    A profile without first readers has no cascade, so its lines are no part of the share that the small model settles: `only`, or
-    `fallback`.
+    A profile without first readers is no part of the share that small models settle: its lines are `only`, or `reread` by its fallback.
     """
     if any(reader.recognizer.spec.id == model for reader in engines.first):
         return "first"
-    if engines.fallback is not None and engines.fallback.spec.id == model:
-        return "fallback"
-    return "main" if engines.first else "only"
+    again = engines.fallback is not None and engines.fallback.spec.id == model
+    if engines.first:
+        return "fallback" if again else "main"
+    return "reread" if again else "only"
 
 
 def pace(former: float | None, seconds: float) -> float:
