@@ -233,7 +233,7 @@ def _counters(stats: Mapping[str, int]) -> Iterator[Metric]:
     yield _attempts(stats)
     lines = CounterMetricFamily(
         "ocrfarm_lines",
-        "Lines read, by the model that had the last word, and the step of its profile: first, main, fallback; without a cascade only, reread.",
+        "Lines read, by the model that had the last word and its step: first, main, fallback; in profiles without a cascade only, reread.",
         labels=("profile", "step", "model"),
     )
     found = {tuple(field.split(":")[1:]): n for field, n in stats.items() if field.startswith(f"{counting.LINES}:")}

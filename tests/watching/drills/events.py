@@ -75,9 +75,9 @@ def no_dispatcher(ground: Ground) -> Iterator[None]:
 
 @contextmanager
 def pages_that_kill(ground: Ground) -> Iterator[None]:
-    for n in range(3):
-        ground.farm.submit(png(f"Page number {n}", width=DIES, height=160), cache="off")
+    jobs = [ground.farm.submit(png(f"Page number {n}", width=DIES, height=160), cache="off") for n in range(3)]
     yield
+    ground.farm.wait(jobs, 180)  # one that waits for its next attempt is no work under way to `rested`
 
 
 @contextmanager
