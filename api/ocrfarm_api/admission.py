@@ -49,6 +49,7 @@ class Headroom:
     """What is left on the disk of the uploads and in Redis, as last seen."""
 
     free_disk: int = 0
+    disk_size: int = 0
     redis_used: int = 0
     redis_most: int = 0
     """Redis' maxmemory in bytes; 0: it has none, or does not say."""
@@ -61,7 +62,8 @@ class Headroom:
             return
         self._looked = now
         try:
-            self.free_disk = shutil.disk_usage(farm.blobs.folder).free
+            usage = shutil.disk_usage(farm.blobs.folder)
+            self.free_disk, self.disk_size = usage.free, usage.total
         except OSError as err:
             raise FarmUnavailable(
                 "The folder of the uploads cannot be reached; try again after Retry-After seconds."

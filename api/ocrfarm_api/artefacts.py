@@ -10,6 +10,7 @@ from pathlib import Path
 from ocrfarm_api.callers import Caller, recheck
 from ocrfarm_api.deps import Farm
 from ocrfarm_api.events import NET_S
+from ocrfarm_api.holding import on_purpose
 from ocrfarm_shared.artefacts import Artefact
 from ocrfarm_shared.errors import Expired, FarmFull, NotFound, OverQuota, from_failure
 from ocrfarm_shared.ledger import artefact_calls
@@ -49,7 +50,7 @@ async def made(farm: Farm, caller: Caller, job_id: str, artefact: Artefact, wait
             return None
         with farm.events.watch(asked.run_id) as ended:
             if (await _ask(farm, caller, job_id, artefact, lost)).outcome == "making":
-                with suppress(TimeoutError):
+                with suppress(TimeoutError), on_purpose():
                     await asyncio.wait_for(ended.wait(), min(left, NET_S))
         await recheck(farm, caller)
 

@@ -34,7 +34,7 @@ def api(
     from ocrfarm_shared.keys import NO_KEYS
     from ocrfarm_shared.telemetry import start_logging
 
-    start_logging(conf.log_level)
+    start_logging(conf.log_level, conf.log_format)
     if not is_loopback(conf.host) and not conf.open_to_all and _without_keys(conf):
         _refuse(NO_KEYS.format(host=conf.host))
 
@@ -80,7 +80,7 @@ def dispatcher() -> None:
     from ocrfarm_api.dispatcher import run
     from ocrfarm_shared.telemetry import start_logging
 
-    start_logging(conf.log_level)
+    start_logging(conf.log_level, conf.log_format)
     run(conf)
 
 

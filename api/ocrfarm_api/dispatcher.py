@@ -103,6 +103,13 @@ class Dispatcher:
             swept = self.ledger(calls.sweep(self.settings, limit=SWEEP_LIMIT))
             if swept.anything:
                 log.info("swept: %s", swept)
+            for unit in swept.taken_back:
+                run, _, page = unit.rpartition(":")
+                with log_context(run=run, unit=unit, page=int(page)):
+                    log.warning("its worker fell silent; the page was taken back")
+            for job in swept.late:
+                with log_context(job=job):
+                    log.info("its deadline has passed")
             if max(swept.lost, swept.delayed, swept.deadlines, swept.expired) < SWEEP_LIMIT:
                 break
         tended = self.ledger(batch_calls.tend(self.settings))

@@ -29,6 +29,7 @@ from ocrfarm_shared.ledger import AsyncLedger, hook_calls
 from ocrfarm_shared.ledger.calls import Call
 from ocrfarm_shared.ledger.hook_calls import FIRST_WAIT_S, LONGEST_WAIT_S, Hook
 from ocrfarm_shared.settings import Settings
+from ocrfarm_shared.telemetry import log_context
 from ocrfarm_shared.version import version
 
 log = logging.getLogger(__name__)
@@ -151,13 +152,8 @@ class Sender:
         )
         with suppress(RedisError):  # then its lease runs out, and it is sent again
             outcome = await ledger(call)
-            log.log(
-                logging.INFO if error is None else logging.WARNING,
-                "webhook of %s: %s %s",
-                hook.id,
-                outcome,
-                error or "",
-            )
+            with log_context(**{hook.kind: hook.id}):
+                log.log(logging.INFO if error is None else logging.WARNING, "webhook: %s %s", outcome, error or "")
 
     @staticmethod
     def _pause(attempts: int) -> float:

@@ -16,6 +16,7 @@ from ocrfarm_api.callers import caller
 from ocrfarm_api.deps import Farm
 from ocrfarm_api.guard import Guard
 from ocrfarm_api.metrics import Measure
+from ocrfarm_api.request_log import RequestLog
 from ocrfarm_api.routes import (
     batch_files,
     batch_results,
@@ -68,6 +69,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(Guard, loopback=is_loopback(settings.host), names=names)
     app.add_middleware(Measure, metrics=means.metrics)
     app.add_middleware(problems.Watch)
+    app.add_middleware(RequestLog)
     return app
 
 
@@ -88,9 +90,9 @@ def _serve_web(app: FastAPI, settings: Settings) -> None:
         """Flower listens beside the gateway, on a port of its own."""
         if not settings.flower:
             raise NotFound("Flower does not run on this farm; start it with OCRFARM_FLOWER=1.")
-        if not is_loopback(settings.host):
+        if is_loopback(settings.flower_host) and not is_loopback(settings.host):
             raise NotFound(
-                f"Flower has no login, so it listens on the farm's own machine alone: http://127.0.0.1:{settings.flower_port} there."
+                f"Flower listens on the farm's own machine alone: http://127.0.0.1:{settings.flower_port} there."
             )
         return RedirectResponse(f"http://{request.url.hostname}:{settings.flower_port}/")
 

@@ -1,19 +1,31 @@
-"""Prometheus metrics: this gateway's requests, and the farm as the ledger sees it at the moment of the scrape."""
+"""Prometheus metrics: this gateway's requests, and the farm as the ledger sees it at the moment of the scrape (farm_metrics.py).
+
+Requests are counted by the gateway that answers them, in its memory: a command of Redis for each would double what a cheap request costs.
+So such a counter begins at zero with its process, which Prometheus' `rate` and `increase` know how to read, and each gateway is a target
+of its own; those that share one address by `OCRFARM_GATEWAYS` count in files of one folder, and any of them tells the sum.
+"""
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Iterator
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
-from prometheus_client.metrics_core import Metric
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.multiprocess import MultiProcessCollector
-from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ocrfarm_api.farm_metrics import FarmCollector, Room
+from ocrfarm_api.holding import measured
 from ocrfarm_shared.ledger.records import FarmState
+
+# `…_created`, a second series for each: Prometheus does without.
+disable_created_metrics()  # type: ignore[no-untyped-call]  # it has no types
 
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -29,62 +41,28 @@ class Metrics:
         )
         self.seconds = Histogram(
             "ocrfarm_http_request_seconds",
-            "From the request's headers to the end of the answer; long polls are held on purpose.",
+            "Until the answer began, without the time in which the gateway waited for the sender's bytes or held the request on purpose.",
             ("method", "route"),
             buckets=_BUCKETS,
             registry=self.registry,
         )
 
-    def text(self, state: FarmState | None, version: str, commit: str) -> bytes:
+    def text(self, state: FarmState | None, room: Room | None, version: str, commit: str) -> bytes:
         """The exposition format. `state` None: the ledger does not answer."""
         farm = CollectorRegistry()
-        farm.register(_FarmCollector(state, version, commit))
+        farm.register(FarmCollector(state, room, {"version": version, "commit": commit}))
         return generate_latest(self._of_all_gateways()) + generate_latest(farm)
 
     def _of_all_gateways(self) -> CollectorRegistry:
-        """What this gateway counted; where several share one address and a folder of counters, what all of them did."""
+        """What this gateway counted, and what its process takes; where several share one address and a folder of counters, what all of
+        them did."""
         everybody = CollectorRegistry()
         try:
             MultiProcessCollector(everybody)  # type: ignore[no-untyped-call]  # its constructor has no types
         except ValueError:  # no such folder is named: this one stands alone
-            return self.registry
+            everybody.register(self.registry)
+            ProcessCollector(registry=everybody)
         return everybody
-
-
-class _FarmCollector(Collector):
-    def __init__(self, state: FarmState | None, version: str, commit: str) -> None:
-        self._state = state
-        self._about = {"version": version, "commit": commit}
-
-    def collect(self) -> Iterator[Metric]:
-        yield InfoMetricFamily("ocrfarm_build", "What is running.", self._about)
-        state = self._state
-        yield GaugeMetricFamily("ocrfarm_ledger_up", "1 where the ledger answers.", 0 if state is None else 1)
-        if state is None:
-            return
-        plain: list[tuple[str, str, float]] = [
-            ("slots", "Worker processes alive.", state.slots),
-            ("jobs_active", "Jobs accepted that have not ended.", state.active_jobs),
-            ("oldest_unit_seconds", "Age of the unit that has waited longest; 0 when none waits.", state.oldest_s or 0),
-            ("pages_per_minute", "Pages read in the last whole minute.", state.pages_per_minute),
-            ("dead_letters", "Jobs that failed for good through no fault of the document.", state.dead_letters),
-            ("outbox", "Webhooks that wait to be sent.", state.outbox),
-        ]
-        for name, help_text, value in plain:
-            yield GaugeMetricFamily(f"ocrfarm_{name}", help_text, value)
-        units = GaugeMetricFamily(
-            "ocrfarm_units",
-            "Pages and plans: queued, published to a worker's queue, running.",
-            labels=("profile", "state"),
-        )
-        for profile, counts in sorted(state.profiles.items()):
-            for unit_state, number in sorted(counts.items()):
-                units.add_metric((profile, unit_state), number)
-        yield units
-        for name, number in sorted(state.stats.items()):
-            yield CounterMetricFamily(
-                f"ocrfarm_{re.sub('[^a-zA-Z0-9_]', '_', name)}", "Counted by the ledger since it began.", number
-            )
 
 
 class Measure:
@@ -98,18 +76,28 @@ class Measure:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started, status = time.perf_counter(), 0
+        status, begun, receiving, answered = 0, time.perf_counter(), 0.0, 0.0
+
+        async def hearing() -> Message:
+            nonlocal receiving
+            asked = time.perf_counter()
+            message = await receive()
+            if not answered:
+                receiving += time.perf_counter() - asked
+            return message
 
         async def sending(message: Message) -> None:
-            nonlocal status
+            nonlocal status, answered
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, answered = message["status"], time.perf_counter()
             await send(message)
 
-        try:
-            await self._app(scope, receive, sending)
-        finally:
-            route = getattr(scope.get("route"), "path", None) or "other"
-            method = scope["method"] if scope["method"] in _METHODS else "other"
-            self._metrics.requests.labels(method, route, str(status)).inc()
-            self._metrics.seconds.labels(method, route).observe(time.perf_counter() - started)
+        with measured() as held:
+            try:
+                await self._app(scope, hearing, sending)
+            finally:
+                route = getattr(scope.get("route"), "path", None) or "other"
+                method = scope["method"] if scope["method"] in _METHODS else "other"
+                own = (answered or time.perf_counter()) - begun - receiving - sum(held)
+                self._metrics.requests.labels(method, route, str(status)).inc()
+                self._metrics.seconds.labels(method, route).observe(max(0.0, own))

@@ -9,6 +9,7 @@ dispatcher removes, never half a job.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -38,6 +39,9 @@ from ocrfarm_shared.ledger.calls import Submitted, Upload
 from ocrfarm_shared.ledger.place import Place
 from ocrfarm_shared.ledger.records import JobRecord
 from ocrfarm_shared.profiles import get_profile, model_versions
+from ocrfarm_shared.telemetry import log_context, note
+
+log = logging.getLogger(__name__)
 
 NO_BATCH = "There is no such batch here, or its record has expired."
 UNLINKING_S = 5.0  # milliseconds as a rule; a dispatcher that died in between holds an upload for 30 s
@@ -175,6 +179,13 @@ async def _enter(
     if answer.outcome in _REFUSALS:
         kind, said = _REFUSALS[answer.outcome]
         raise kind(said)
+    if answer.record is not None:
+        ids = {"job": answer.job_id, "run": answer.record.run_id}
+        if place is None:
+            note(**ids, outcome=answer.outcome)  # the request's own line says so
+        else:
+            with log_context(**ids):
+                log.info("an item of a batch: %s", answer.outcome)
     return answer
 
 

@@ -8,6 +8,7 @@ from contextlib import suppress
 from ocrfarm_api.callers import Caller, recheck
 from ocrfarm_api.deps import Farm
 from ocrfarm_api.events import NET_S
+from ocrfarm_api.holding import on_purpose
 from ocrfarm_shared.errors import NotFound
 from ocrfarm_shared.ledger import calls
 from ocrfarm_shared.ledger.records import JobRecord
@@ -42,7 +43,7 @@ async def until_ended(farm: Farm, caller: Caller, job_id: str, seconds: float) -
             left = limit - loop.time()
             if record.view.state.ended or left <= 0 or farm.events.stopping:
                 return record
-            with suppress(TimeoutError):
+            with suppress(TimeoutError), on_purpose():
                 await asyncio.wait_for(ended.wait(), min(left, NET_S))
             ended.clear()
             await recheck(farm, caller)

@@ -25,7 +25,7 @@ class DirectionClassifier:
     @classmethod
     def open(cls, spec: ModelSpec, *, threads: int = 1) -> DirectionClassifier:
         """Open and warm the model. Raises ModelUnavailable."""
-        classifier = cls(spec, Session(spec.path, threads=threads))
+        classifier = cls(spec, Session(spec.path, name=spec.id, threads=threads))
         classifier.flipped([np.full((48, 192, 3), 255, np.uint8)])
         return classifier
 

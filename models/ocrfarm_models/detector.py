@@ -39,7 +39,7 @@ class Detector:
     @classmethod
     def open(cls, spec: ModelSpec, *, threads: int = 1) -> Detector:
         """Open and warm the model. Raises ModelUnavailable."""
-        detector = cls(spec, Session(spec.path, threads=threads))
+        detector = cls(spec, Session(spec.path, name=spec.id, threads=threads))
         detector.detect(np.tile(np.arange(0, 256, 4, dtype=np.uint8)[:, None, None], (1, 256, 3)))
         return detector
 

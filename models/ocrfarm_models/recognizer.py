@@ -45,7 +45,7 @@ class Recognizer:
     def open(cls, spec: ModelSpec, *, threads: int = 1) -> Recognizer:
         """Open and warm the model. Raises ModelUnavailable."""
         model = shown(spec) if spec.certainty.version else spec.path
-        recognizer = cls(spec, Session(model, threads=threads))
+        recognizer = cls(spec, Session(model, name=spec.id, threads=threads))
         recognizer.read([np.full((32, 64, 3), 255, np.uint8)])
         return recognizer
 

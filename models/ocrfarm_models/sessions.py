@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import ctypes
 import tempfile
+import time
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -23,6 +24,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from ocrfarm_shared.counting import MODEL, tally
 from ocrfarm_shared.errors import ModelUnavailable
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # mallopt(3)
@@ -32,8 +34,12 @@ _ERROR = 3  # severity: ONNX Runtime warns of things that its user cannot change
 class Session:
     """An open model. Not safe to share over a fork: open it in the process that uses it."""
 
-    def __init__(self, model: Path | bytes, *, threads: int = 1, arena: bool = False) -> None:
-        """Open a file, or a model held in memory. Raises ModelUnavailable where ONNX Runtime cannot open it."""
+    def __init__(self, model: Path | bytes, *, name: str = "", threads: int = 1, arena: bool = False) -> None:
+        """Open a file, or a model held in memory. Raises ModelUnavailable where ONNX Runtime cannot open it.
+
+        `name`: the model's id, under which the time of its runs is counted; without one it is not.
+        """
+        self._name = name
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -48,9 +54,9 @@ class Session:
                 str(model) if isinstance(model, Path) else model, options, providers=["CPUExecutionProvider"]
             )
         except Exception as err:  # ONNX Runtime raises a class of its own for each status
-            name = model.name if isinstance(model, Path) else "The model"
+            file = model.name if isinstance(model, Path) else "The model"
             raise ModelUnavailable(
-                f"{name} cannot be opened ({type(err).__name__}); run `ocrfarm models build --force` on this node."
+                f"{file} cannot be opened ({type(err).__name__}); run `ocrfarm models build --force` on this node."
             ) from err
         self.input_name: str = self._session.get_inputs()[0].name
         self.output_names: tuple[str, ...] = tuple(o.name for o in self._session.get_outputs())
@@ -64,7 +70,11 @@ class Session:
     def run(self, tensor: NDArray[Any]) -> list[NDArray[Any]]:
         """All outputs for one input tensor. ONNX Runtime's own errors come through."""
         assert self._session is not None, "the session was closed"
-        return [np.asarray(out) for out in self._session.run(None, {self.input_name: tensor})]
+        begun = time.perf_counter()
+        outputs = [np.asarray(out) for out in self._session.run(None, {self.input_name: tensor})]
+        if self._name:
+            tally.observe(MODEL, self._name, time.perf_counter() - begun)
+        return outputs
 
     def close(self) -> None:
         """Release the model's memory; the session cannot be used afterwards."""

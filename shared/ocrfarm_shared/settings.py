@@ -76,6 +76,22 @@ class Settings(BaseModel):
         description="Gateway processes on the one address; with two, one serves while the other restarts.",
     )
     flower: bool = Field(True, description="0: `ocrfarm up` starts no Flower.")
+    flower_host: str = Field(
+        "127.0.0.1",
+        description="Where Flower listens; elsewhere than on the farm's own machine it needs the two below.",
+    )
+    flower_user: str | None = Field(
+        None,
+        pattern=r"^[^:,\s]{1,64}$",
+        description="Flower's login (HTTP basic auth).",
+        json_schema_extra={"takes": "up to 64 signs, no colon, comma or space among them"},
+    )
+    flower_password: str | None = Field(
+        None,
+        pattern=r"^[^,\s]{12,128}$",
+        description="Flower's login; Flower itself takes no comma.",
+        json_schema_extra={"takes": "12 to 128 signs, no comma or space among them"},
+    )
     url: str | None = Field(None, description="Where the command line finds the farm; default: http://host:port.")
     api_key: str | None = Field(None, description="Sent by the command line and the client.")
     open_to_all: Literal["", "yes-anyone-may-read-and-send"] = Field(
@@ -84,6 +100,11 @@ class Settings(BaseModel):
         "documents, and read and delete those of all others.",
     )
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Of every part's log.")
+    log_format: str = Field(
+        "json",
+        pattern="^(json|text)$",
+        description="Of the gateway's, dispatcher's and workers' logs; text: for people.",
+    )
 
     # what is taken
     max_upload_mb: float = Field(50, gt=0, description="Of one document; 413 beyond.")

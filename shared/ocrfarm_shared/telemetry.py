@@ -1,4 +1,4 @@
-"""Logs as JSON lines, with the ids of what is being worked on put in by context, not passed through signatures."""
+"""Logs as JSON lines (or as lines for people), with the ids of what is being worked on put in by context, not through signatures."""
 
 from __future__ import annotations
 
@@ -38,10 +38,22 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(out, ensure_ascii=False)
 
 
-def start_logging(level: str) -> None:
-    """Send this process's logs to standard error as JSON lines. Called once, by the command that owns the process."""
+class TextFormatter(logging.Formatter):
+    """A line for people: time, level, message, and the context's ids behind it."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        ids = " ".join(f"{name}={value}" for name, value in (_context.get() or {}).items())
+        return f"{super().formatMessage(record)}{f'  [{ids}]' if ids else ''}"
+
+
+def start_logging(level: str, form: str = "json") -> None:
+    """Send this process's logs to standard error, as JSON lines or (`text`) for people. Called once, by the command that owns the
+    process."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter())
+    handler.setFormatter(TextFormatter() if form == "text" else JsonFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
@@ -58,3 +70,16 @@ def log_context(**ids: Any) -> Iterator[None]:
         yield
     finally:
         _context.reset(token)
+
+
+def note(**ids: Any) -> None:
+    """Put these ids into every record that is logged from now on inside the innermost `log_context`, by whatever is called in it or calls
+    on after it. Outside of one nothing happens."""
+    held = _context.get()
+    if held is not None:
+        held.update(ids)
+
+
+def noted() -> dict[str, Any]:
+    """The ids of the context."""
+    return dict(_context.get() or {})

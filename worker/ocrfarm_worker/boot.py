@@ -36,7 +36,7 @@ def worker(
     from ocrfarm_shared.profiles import default_profile, get_profile
     from ocrfarm_shared.telemetry import start_logging
 
-    start_logging(conf.log_level)
+    start_logging(conf.log_level, conf.log_format)
     check_clock(conf.max_clock_skew_s)
 
     from ocrfarm_models import registry

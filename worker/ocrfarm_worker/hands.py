@@ -17,10 +17,12 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from ocrfarm_models.engines import Engines
+from ocrfarm_shared.counting import tally
 from ocrfarm_shared.ledger import Ledger, calls
 from ocrfarm_shared.profiles import default_profile, get_profile
 from ocrfarm_shared.settings import Settings
 from ocrfarm_shared.version import version
+from ocrfarm_worker import counted
 from ocrfarm_worker.decoding.parent import Caps, Decoder
 from ocrfarm_worker.page_log import PageLog
 
@@ -47,6 +49,7 @@ class Hands:
         self.decoder = Decoder(Caps.of(settings))
         self.page_log = PageLog()
         self.pages_read = 0  # by this process since it began
+        self.page_s: float | None = None  # what a page takes, of late
         self._holding: Holding | None = None
         self._engines: dict[str, Engines] = {}
         self._stop = threading.Event()
@@ -55,8 +58,16 @@ class Hands:
     def engines(self, profile: str) -> Engines:
         """Loaded on first use. Raises ModelUnavailable, UnknownProfile."""
         if profile not in self._engines:
+            counts = tally.take()
             self._engines[profile] = Engines.load(get_profile(profile))
+            tally.take()  # a model's first runs only warm it
+            tally.give_back(counts)
         return self._engines[profile]
+
+    def one_more(self, seconds: float) -> None:
+        """A page was read and recorded, in so many seconds."""
+        self.pages_read += 1
+        self.page_s = counted.pace(self.page_s, seconds)
 
     def hold(self, unit: str, token: int) -> None:
         self.page_log.begin(unit)
@@ -80,7 +91,7 @@ class Hands:
         self._thread.join(timeout=1)
         self.decoder.close()
         try:
-            self.ledger(calls.farewell(self.process))
+            self.ledger(calls.farewell(self.process, counters=tally.take()))
         except RedisError:
             log.debug("could not say farewell; the slot runs out by itself")
 
@@ -100,16 +111,22 @@ class Hands:
         held = self._holding
         if held and time.monotonic() > held.until:
             held = None
-        self.ledger(
-            calls.heartbeat(
-                self.process,
-                self._about(held),
-                lease_s=self.settings.lease_s,
-                unit=held.unit if held else None,
-                token=held.token if held else None,
-                log=self.page_log.unsent(held.unit) if held else None,
+        counts = tally.take()
+        try:
+            self.ledger(
+                calls.heartbeat(
+                    self.process,
+                    self._about(held),
+                    lease_s=self.settings.lease_s,
+                    unit=held.unit if held else None,
+                    token=held.token if held else None,
+                    log=self.page_log.unsent(held.unit) if held else None,
+                    counters=counts,
+                )
             )
-        )
+        except BaseException:
+            tally.give_back(counts)
+            raise
 
     def _about(self, held: Holding | None) -> dict[str, Any]:
         return {
@@ -119,6 +136,8 @@ class Hands:
             "profiles": sorted(self._engines),
             "reading": held.unit if held else None,
             "pages_read": self.pages_read,
+            "page_s": self.page_s and round(self.page_s, 4),
+            "memory": counted.memory_bytes(self.decoder.pid),
         }
 
 

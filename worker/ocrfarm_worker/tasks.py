@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +21,7 @@ from ocrfarm_shared.ledger.records import ClaimedUnit
 from ocrfarm_shared.profiles import get_profile, model_versions
 from ocrfarm_shared.queue import TASK_READ_UNIT
 from ocrfarm_shared.telemetry import log_context
-from ocrfarm_worker import pipeline
+from ocrfarm_worker import counted, pipeline
 from ocrfarm_worker.document import Limits
 from ocrfarm_worker.export.make import make
 from ocrfarm_worker.hands import Hands, hands
@@ -63,8 +64,9 @@ def work(unit: str, *, owner: str, me: Hands) -> str:
         if claimed == "newer":
             log.warning("%s is for workers of a later release; left for them", unit)
         return claimed
-    with log_context(unit=unit, page=claimed.number, attempt=claimed.attempt):
+    with log_context(**_ids(claimed)):
         me.hold(unit, claimed.token)
+        counted.claimed(claimed)
         try:
             done = _do(claimed, me)
         except OcrFarmError as err:
@@ -80,6 +82,12 @@ def work(unit: str, *, owner: str, me: Hands) -> str:
             # A write that Redis does not hear within a lease is somebody else's to repeat.
             me.let_go()
         return "recorded" if done else "stale"
+
+
+def _ids(claimed: ClaimedUnit) -> dict[str, object]:
+    """What every log line about this unit carries. `job`: the one that began the run; gateways log which others follow it."""
+    named = {"job": claimed.job} if claimed.job else {}
+    return named | {"run": claimed.run_id, "unit": claimed.unit, "page": claimed.number, "attempt": claimed.attempt}
 
 
 def _do(claimed: ClaimedUnit, me: Hands) -> bool:
@@ -99,11 +107,15 @@ def _do(claimed: ClaimedUnit, me: Hands) -> bool:
         blob, size = make(claimed, path, limits, me)
         made = artefact_calls.made(claimed.unit, claimed.token, blob, size)
         return insist(me.ledger, made, me.settings.lease_s)
+    begun = time.perf_counter()
     page = read(claimed, path, limits, me)
-    call = calls.finish_page(claimed.unit, claimed.token, page, cacheable=as_asked(claimed), counters=_counters(page))
+    call = calls.finish_page(claimed.unit, claimed.token, page, cacheable=as_asked(claimed))
     recorded = insist(me.ledger, call, me.settings.hard_time_limit_s)
-    me.pages_read += recorded
-    return recorded
+    if recorded:
+        seconds = time.perf_counter() - begun
+        counted.page(claimed, page, recorded, me.engines(claimed.profile), seconds)
+        me.one_more(seconds)
+    return bool(recorded)
 
 
 def reader_of(profile: str) -> str:
@@ -144,13 +156,3 @@ def _failed(claimed: ClaimedUnit, error: OcrFarmError, me: Hands) -> str:
         claimed.unit, error, token=claimed.token, max_attempts=me.settings.max_attempts, log=me.page_log.lines()
     )
     return insist(me.ledger, call, me.settings.lease_s)
-
-
-def _counters(page: Page) -> dict[str, int]:
-    """What the farm counts of a page: lines by model, microseconds by stage."""
-    out = {"lines_read": len(page.lines)}
-    for line in page.lines:
-        out[f"lines_by:{line.model}"] = out.get(f"lines_by:{line.model}", 0) + 1
-    for stage, ms in page.timings_ms.items():
-        out[f"stage_us:{stage}"] = int(ms * 1000)
-    return out

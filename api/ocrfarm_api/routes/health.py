@@ -9,7 +9,8 @@ from redis.exceptions import RedisError
 from starlette.responses import Response
 
 from ocrfarm_api.callers import identify, presented_key
-from ocrfarm_api.deps import TheFarm
+from ocrfarm_api.deps import Farm, TheFarm
+from ocrfarm_api.farm_metrics import Room
 from ocrfarm_api.problems import STORE_RETRY_S
 from ocrfarm_api.routes.answers import as_json, problems
 from ocrfarm_shared.addresses import is_loopback
@@ -61,5 +62,17 @@ async def metrics(request: Request, farm: TheFarm) -> Response:
         if not is_loopback(farm.settings.host) and not farm.settings.open_to_all:
             raise
         state = None
-    body = farm.metrics.text(state, version(), farm.settings.commit or commit())
+    room = await _room(farm) if state is not None else None
+    body = farm.metrics.text(state, room, version(), farm.settings.commit or commit())
     return Response(body, media_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+
+async def _room(farm: Farm) -> Room | None:
+    """None where the disk or Redis does not say."""
+    try:
+        await farm.headroom.look(farm)
+    except (RedisError, FarmUnavailable):
+        return None
+    room = farm.headroom
+    reserve = int(farm.settings.min_free_disk_mb * 1_000_000)
+    return Room(room.free_disk, room.disk_size, reserve, room.redis_used, room.redis_most)

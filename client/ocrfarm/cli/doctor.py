@@ -176,7 +176,7 @@ def redis_program(settings: Settings) -> Finding:
 def ports(settings: Settings) -> Iterator[Finding]:
     asked = [("gateway", settings.host, settings.port, "OCRFARM_PORT")]
     if settings.flower:
-        asked.append(("Flower", "127.0.0.1", settings.flower_port, "OCRFARM_FLOWER_PORT"))
+        asked.append(("Flower", settings.flower_host, settings.flower_port, "OCRFARM_FLOWER_PORT"))
     if not settings.redis_url and settings.redis_port:
         asked.append(("Redis", "127.0.0.1", settings.redis_port, "OCRFARM_REDIS_PORT"))
     ours = running(settings.state)

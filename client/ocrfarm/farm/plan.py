@@ -8,9 +8,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from ocrfarm.farm import CannotStart
 from ocrfarm.farm.children import Program
 from ocrfarm.farm.embedded_redis import EmbeddedRedis, find_server
 from ocrfarm.farm.ports import LOOPBACK, claim, listen, port_of
+from ocrfarm_shared.addresses import is_loopback
 from ocrfarm_shared.redis_users import Role
 from ocrfarm_shared.settings import WORKER_START, Settings, read_settings
 
@@ -40,7 +42,8 @@ class Plan:
 
     @property
     def flower(self) -> str | None:
-        return f"http://{LOOPBACK}:{self.settings.flower_port}" if self.settings.flower else None
+        host = LOOPBACK if is_loopback(self.settings.flower_host) else self.settings.flower_host
+        return f"http://{host}:{self.settings.flower_port}" if self.settings.flower else None
 
 
 def absolute(settings: Settings) -> Settings:
@@ -65,7 +68,8 @@ def make(settings: Settings) -> Plan:
     if settings.flower and importlib.util.find_spec("flower") is None:
         update["flower"] = False
     elif settings.flower:
-        update["flower_port"] = claim(LOOPBACK, settings.flower_port, "Flower", "OCRFARM_FLOWER_PORT")
+        _check_login(settings)
+        update["flower_port"] = claim(settings.flower_host, settings.flower_port, "Flower", "OCRFARM_FLOWER_PORT")
     redis = None
     if not settings.redis_url:
         port = claim(LOOPBACK, settings.redis_port, "Redis", "OCRFARM_REDIS_PORT")
@@ -86,7 +90,8 @@ def make(settings: Settings) -> Plan:
 def _programs(settings: Settings, redis: EmbeddedRedis | None, doors: Sequence[socket.socket]) -> Iterator[Program]:
     def env(role: Role | None) -> dict[str, str]:
         """Each part gets the password of its own Redis user and of no other; with one's own Redis all parts are its one user."""
-        own: dict[str, object] = {"api_key": None}  # the command line's, no part's
+        # The command line's key is no part's; Flower's login goes to it under its own name (`_flower_login`).
+        own: dict[str, object] = {"api_key": None, "flower_user": None, "flower_password": None}
         if redis:
             own |= {"redis_user": role, "redis_password": redis.passwords[role] if role else None}
         return settings.model_copy(update=own).child_environment() | {"PYTHONUNBUFFERED": "1"}
@@ -106,7 +111,7 @@ def _programs(settings: Settings, redis: EmbeddedRedis | None, doors: Sequence[s
     build = ours("models", "build")
     yield Program("worker", ours("worker"), WORKER_START | env("worker"), prepare=build, grace_s=WORKER_GRACE_S)
     if settings.flower:
-        yield Program("flower", _flower(settings), env("flower"), grace_s=GRACE_S)
+        yield Program("flower", _flower(settings), env("flower") | _flower_login(settings), grace_s=GRACE_S)
 
 
 def gateways(settings: Settings) -> list[str]:
@@ -131,7 +136,28 @@ def _counting(settings: Settings) -> dict[str, str]:
 def _flower(settings: Settings) -> list[str]:
     return [
         *(sys.executable, "-P", "-m", "celery", "-A", "ocrfarm.farm.flower_app", "flower"),
-        f"--address={LOOPBACK}",  # it has no passwords here, so it stays on this machine
+        f"--address={settings.flower_host}",
         f"--port={settings.flower_port}",
         "--read_only=True",  # it shows; it does not stop workers
+        "--tasks_columns=name,args,kwargs,state,received,runtime,worker",  # whose page it is, before Celery's own id
     ]
+
+
+def _check_login(settings: Settings) -> None:
+    """Raises CannotStart where whoever reaches Flower's port could look at it, or half of a login is given."""
+    if bool(settings.flower_user) != bool(settings.flower_password):
+        raise CannotStart(
+            "Flower's login is a user and a password: set OCRFARM_FLOWER_USER and OCRFARM_FLOWER_PASSWORD."
+        )
+    if not is_loopback(settings.flower_host) and not settings.flower_user:
+        raise CannotStart(
+            f"Flower would listen on {settings.flower_host} without a login; set OCRFARM_FLOWER_USER and OCRFARM_FLOWER_PASSWORD, or "
+            "leave out OCRFARM_FLOWER_HOST."
+        )
+
+
+def _flower_login(settings: Settings) -> dict[str, str]:
+    """As Flower reads it from its environment: an argument list could be read by everybody on the machine."""
+    if not settings.flower_user:
+        return {}
+    return {"FLOWER_BASIC_AUTH": f"{settings.flower_user}:{settings.flower_password}"}

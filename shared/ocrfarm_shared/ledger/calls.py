@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Literal, TypeVar
 
@@ -286,9 +286,10 @@ def heartbeat(
     unit: str | None = None,
     token: int | None = None,
     log: Sequence[str] | None = None,
+    counters: Mapping[str, int] | None = None,
 ) -> Call[Pulse]:
     """A worker process lives; the lease of the unit that it holds is extended. `log`: its last lines about that unit, where there are new
-    ones."""
+    ones. `counters`: what it counted since the last heartbeat (counting.py); a heartbeat whose answer was lost may count twice."""
     arguments = {
         "process": process,
         "info": json.dumps(info),
@@ -296,22 +297,34 @@ def heartbeat(
         "unit": unit,
         "token": token,
         "log": list(log) if log else None,
+        "counters": dict(counters or {}),
     }
     return Call("heartbeat", lambda a: Pulse(a["state"], a["now"]), arguments)
 
 
-def farewell(process: str) -> Call[None]:
-    """A worker process leaves."""
-    return Call("farewell", lambda _: None, {"process": process})
+def farewell(process: str, *, counters: Mapping[str, int] | None = None) -> Call[None]:
+    """A worker process leaves. `counters`: what it counted since its last heartbeat."""
+    return Call("farewell", lambda _: None, {"process": process, "counters": dict(counters or {})})
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """True where the page was recorded. `took_s`: seconds from the document's acceptance, where that was its last page."""
+
+    recorded: bool
+    took_s: float | None = None
+
+    def __bool__(self) -> bool:
+        return self.recorded
 
 
 def finish_page(
     unit: str, token: int, page: Page, *, cacheable: bool = True, counters: dict[str, int] | None = None
-) -> Call[bool]:
+) -> Call[Recorded]:
     """Record a page that was read. False: the token is stale or the run has ended, and nothing was written."""
     return Call(
         "finish",
-        lambda a: bool(a["recorded"]),
+        lambda a: Recorded(bool(a["recorded"]), a.get("took")),
         {"unit": unit, "token": token, "cacheable": cacheable, "counters": counters or {}},
         pack_page(page),
     )
@@ -361,7 +374,7 @@ def fail(
 
 @dataclass(frozen=True)
 class Swept:
-    """What one round of the dispatcher did, in units or jobs."""
+    """What one round of the dispatcher did, in units or jobs; by name the units taken back, and the jobs that were too late."""
 
     lost: int
     republished: int
@@ -369,6 +382,13 @@ class Swept:
     deadlines: int
     expired: int
     live: int
+    taken_back: tuple[str, ...] = field(default=(), repr=False)
+    late: tuple[str, ...] = field(default=(), repr=False)
+
+    @classmethod
+    def of(cls, answer: dict[str, Any]) -> Swept:
+        named = {name: tuple(answer.get(name) or ()) for name in ("taken_back", "late")}
+        return cls(**answer | named)
 
     @property
     def anything(self) -> bool:
@@ -384,7 +404,7 @@ def sweep(settings: Settings, *, limit: int = 200) -> Call[Swept]:
         "lost": WorkerLost().failure().model_dump(),
         "deadline": DeadlineExceeded().failure().model_dump(),
     }
-    return Call("sweep", lambda a: Swept(**a), arguments)
+    return Call("sweep", Swept.of, arguments)
 
 
 def reap(*, grace_s: float, done: Sequence[str] = (), orphans: Sequence[str] = (), limit: int = 200) -> Call[list[str]]:

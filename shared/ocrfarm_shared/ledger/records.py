@@ -112,6 +112,11 @@ class ClaimedUnit:
     reader: str = ""
     source: str = ""
     name: str = ""
+    job: str = ""
+    """The one that began the run; others may follow it."""
+    priority: str = ""
+    waited_s: float | None = None
+    """Since the document was accepted, where this is the first that is done of it."""
 
     @classmethod
     def of(cls, unit: str, answer: dict[str, Any]) -> Self:
@@ -130,6 +135,9 @@ class ClaimedUnit:
             reader=answer.get("reader") or "",
             source=answer.get("source") or "",
             name=answer.get("name") or "",
+            job=answer.get("job") or "",
+            priority=answer.get("priority") or "",
+            waited_s=answer.get("waited"),
         )
 
 

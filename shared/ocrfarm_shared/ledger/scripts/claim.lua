@@ -35,4 +35,5 @@ end
 if attempt > tonumber(run.attempt) then call('HSET', rk, 'attempt', attempt) end
 return reply({token = token, attempt = attempt, run = u.run, kind = u.kind, number = tonumber(u.number), tenant = run.tenant,
   blob = run.blob, media_type = run.media_type, profile = run.profile, options = run.options, reader = text(run.reader),
-  source = text(run.of), name = text(run.name)})
+  source = text(run.of), name = text(run.name), job = text(run.job), priority = run.priority,
+  waited = run.state == 'queued' and NOW - tonumber(run.created) or nil})  -- the first that is done of its document

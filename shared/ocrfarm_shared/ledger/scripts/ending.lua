@@ -51,12 +51,17 @@ local function end_run(run_id, run, state, failure, dead)
     call('ZREM', key('queued', run.profile), unit)
     call('ZREM', key('delayed'), unit)
   end
+  local behind = call('LLEN', key('run', run_id, 'n'))
+  if behind > 0 then count('pages_behind', -behind) end
   call('DEL', key('run', run_id, 'n'), key('run', run_id, 'b'))
   for _, id in ipairs(call('SMEMBERS', key('run', run_id, 'f'))) do
     local job = get(key('job', id))
     if job and job.state == '' then
       end_job(id, job, state, failure)
-      if dead then call('ZADD', key('dead', job.tenant), stamp(NOW), id) end
+      if dead then
+        call('ZADD', key('dead', job.tenant), stamp(NOW), id)
+        count('jobs_dead')
+      end
     end
   end
   keep(run_id, math.ceil(tonumber(run.result_ttl) + tonumber(run.record_ttl)))
@@ -72,13 +77,15 @@ local function leave(id, job)
   end
 end
 
+-- How long the run took, in seconds since its document was accepted, where this was its last page; else nil.
 local function finish_if_last(run_id)
   local run = get(key('run', run_id))
   local total, done, failed = tonumber(run.total), tonumber(run.done), tonumber(run.failed)
-  if total == nil or done < total then return end
+  if total == nil or done < total then return nil end
   local failure = given(run.first_failure) and cjson.decode(run.first_failure) or nil
   local state = failed == 0 and 'succeeded' or failed < total and 'partial' or 'failed'
   end_run(run_id, run, state, failure, failed > 0 and run.dead == '1')
+  return NOW - tonumber(run.created)
 end
 
 -- `log`: the worker's last lines about the page, JSON texts: the holder's own, else those that its last heartbeat brought.
@@ -99,6 +106,7 @@ local function attempt_failed(unit, u, failure, retryable, dead, max_attempts, l
   local again = retryable and tonumber(u.attempt) < max_attempts
   note_attempt(run_id, unit, u, failure, again and 'retried' or 'failed', log)
   count('attempts_failed')
+  count('attempts_failed:' .. text(failure.code))
   if again then
     call('HSET', key('unit', unit), 'token', '', 'owner', '', 'log', '')
     -- The first retry is published at once, before all that waits (its process died, say); later ones wait, growing, until the

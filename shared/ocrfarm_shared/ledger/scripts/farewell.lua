@@ -2,4 +2,5 @@
 even_when_full()
 call('ZREM', key('slots'), A.process)
 call('DEL', key('process', A.process))
+for name, n in pairs(A.counters or {}) do count(name, n) end
 return reply({})

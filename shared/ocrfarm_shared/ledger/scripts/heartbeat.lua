@@ -2,6 +2,7 @@
 even_when_full()
 call('ZADD', key('slots'), stamp(NOW + A.lease_s), A.process)
 call('SET', key('process', A.process), A.info, 'EX', math.ceil(A.lease_s))
+for name, n in pairs(A.counters or {}) do count(name, n) end
 local state = 'idle'
 if given(A.unit) then
   local u = held(A.unit, A.token)

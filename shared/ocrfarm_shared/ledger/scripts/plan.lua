@@ -8,6 +8,7 @@ for i = 1, #A.pages, 1000 do  -- unpack() has a limited stack
   call('RPUSH', key('run', u.run, 'n'), unpack(A.pages, i, math.min(i + 999, #A.pages)))
 end
 count_pages(run.tenant, #A.pages)
+count('pages_behind', #A.pages)  -- known, and in no lane yet
 stock(u.run, run, A.window)
 event({run = u.run, total = #A.pages})
 hand_out(u.profile)

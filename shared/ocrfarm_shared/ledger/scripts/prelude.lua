@@ -54,14 +54,17 @@ end
 -- Make the run's next `n` pages waiting units. Only a window of a long document stands in its lane, each page that leaves
 -- brings the next to the lane's end: so documents of one tenant take turns, and a document of 10,000 pages is no wall.
 local function stock(run_id, run, n)
+  local behind = 0
   for _ = 1, n do
     local number = call('LPOP', key('run', run_id, 'n'))
-    if not number then return end
+    if not number then break end
+    behind = behind + 1
     local unit = run_id .. ':' .. number
     call('HSET', key('unit', unit), 'run', run_id, 'kind', 'page', 'number', number, 'state', 'waiting', 'attempt', '0')
     call('SADD', key('run', run_id, 'b'), unit)
     enqueue(run.profile, run.priority, run.tenant, unit)
   end
+  if behind > 0 then count('pages_behind', -behind) end
 end
 
 -- A mass cancel leaves thousands of entries in a lane whose units are gone. They go many at a time, 20,000 in one script at most (some 20
@@ -117,13 +120,16 @@ local function publish(profile, unit, front)
   local id = unit .. ':' .. call('INCR', key('messages'))
   local queue = key('q', profile)
   -- What a reader must at least understand is the run's to say: who hands its pages out may be older than who wrote it.
-  local schema = tonumber(call('HGET', key('run', string.match(unit, '^(.*):')), 'schema') or '') or 1
-  local args = '["' .. unit .. '"]'
+  local run, number = string.match(unit, '^(.*):(.*)$')
+  local schema, job, of, name = unpack(call('HMGET', key('run', run), 'schema', 'job', 'of', 'name'))
+  -- What Flower shows of it.
+  local shown = given(of) and name .. ' of ' .. of or run .. (number == '0' and ', plan' or ', page ' .. number)
   call(front and 'RPUSH' or 'LPUSH', queue, cjson.encode({  -- consumers take from the right
-    body = '[' .. args .. ', {}, {"callbacks": null, "errbacks": null, "chain": null, "chord": null}]',
+    body = '[["' .. unit .. '"], {}, {"callbacks": null, "errbacks": null, "chain": null, "chord": null}]',
     ['content-encoding'] = 'utf-8', ['content-type'] = 'application/json',
-    headers = {lang = 'py', task = 'ocrfarm.read_unit', id = id, root_id = id, retries = 0, argsrepr = args, kwargsrepr = '{}',
-               origin = 'ledger', ignore_result = true, schema_version = schema},
+    headers = {lang = 'py', task = 'ocrfarm.read_unit', id = id, root_id = id, retries = 0, argsrepr = shown,
+               kwargsrepr = given(job) and 'profile ' .. profile .. ', ' .. job or 'profile ' .. profile,
+               origin = 'ledger', ignore_result = true, schema_version = tonumber(schema or '') or 1},
     properties = {correlation_id = id, delivery_mode = 2, delivery_tag = id, priority = 0,
                   delivery_info = {exchange = '', routing_key = queue}},
   }))

@@ -1,6 +1,6 @@
 -- The dispatcher's round. Everything here is safe to run twice, and by two dispatchers.
 even_when_full()
-local done = {lost = 0, republished = 0, delayed = 0, deadlines = 0, expired = 0}
+local done = {lost = 0, republished = 0, delayed = 0, deadlines = 0, expired = 0, taken_back = {}, late = {}}
 local limit = A.limit
 local live = slots()
 
@@ -31,6 +31,7 @@ for _, profile in ipairs(call('SMEMBERS', key('profiles'))) do
     if u and u.state == 'running' then
       attempt_failed(unit, u, A.lost, true, true, A.max_attempts)
       done.lost = done.lost + 1
+      table.insert(done.taken_back, unit)
     else
       call('ZREM', leases, unit)
     end
@@ -64,6 +65,7 @@ for _, id in ipairs(call('ZRANGEBYSCORE', key('deadlines'), '-inf', stamp(NOW), 
     end_job(id, job, 'failed', A.deadline)
     leave(id, job)
     done.deadlines = done.deadlines + 1
+    table.insert(done.late, id)
   end
 end
 
@@ -91,7 +93,12 @@ for _, id in ipairs(call('ZRANGEBYSCORE', key('expiry'), '-inf', stamp(NOW), 'LI
     done.expired = done.expired + 1
   end
 end
-call('ZREMRANGEBYSCORE', key('slots'), '-inf', stamp(NOW - 60))
+-- Processes that left without a farewell.
+local vanished = call('ZREMRANGEBYSCORE', key('slots'), '-inf', stamp(NOW - 60))
+if vanished > 0 then count('processes_lost', vanished) end
+call('HSET', key('stats'), 'swept_at', math.floor(NOW))
+-- Nothing is under way: a count that went wrong (a process of an older release does not keep it) begins anew.
+if call('ZCARD', key('active')) == 0 then call('HSET', key('stats'), 'pages_behind', 0) end
 call('ZREMRANGEBYSCORE', key('pins'), '-inf', stamp(NOW))
 done.live = live
 return reply(done)
