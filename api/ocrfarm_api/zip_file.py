@@ -205,9 +205,7 @@ class ZipFile:
         finally:
             os.close(out)
 
-    def _write(
-        self, entry: Entry, out: int, target: Path, limit: int, budget: Budget, least_free: int
-    ) -> Unpacked:
+    def _write(self, entry: Entry, out: int, target: Path, limit: int, budget: Budget, least_free: int) -> Unpacked:
         damaged = Unreadable("This file of the zip is damaged; make the zip again.")
         size, crc, head, kind, hashed = 0, 0, b"", None, hashlib.sha256()
         for piece in self._pieces(entry):
