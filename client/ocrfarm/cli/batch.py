@@ -29,7 +29,9 @@ PATIENCE_S = 1800.0  # a farm that is full or away may take its time over a fold
 def run(order: Order, url: str | None, key: str | None) -> int:
     """Exit code: 0 if every file was read whole, 1 if any was not, 130 where it was interrupted."""
     if not order.folder.is_dir():
-        raise BadOption(f"{order.folder} is no folder; `ocrfarm submit` takes single files.")
+        raise BadOption(
+            f"{order.folder} is no folder; `ocrfarm submit` takes single files. Unpack a zip, or POST it to /v1/batches."
+        )
     order.out.mkdir(parents=True, exist_ok=True)
     console = Console(stderr=True)
     manifest = Manifest(order.out, order.folder, order.choices)
