@@ -1,7 +1,7 @@
 """Answers that are so large that a gateway can hold few of them at a time.
 
-A document of a thousand pages is 50 MB of JSON, and it lies in memory until its caller has taken it. Fifty callers who take their time would
-be gigabytes: so each large answer has a place, of which there are few, and keeps it to its end.
+A document of a thousand pages is 50 MB of JSON, and it lies in memory until its caller has taken it. Fifty callers who take their time
+would be gigabytes: so each large answer has a place, of which there are few, and keeps it to its end.
 """
 
 from __future__ import annotations

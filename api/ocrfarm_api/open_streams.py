@@ -25,7 +25,10 @@ class OpenStreams:
         if self.by_tenant.total() >= self._most:
             raise FarmFull(f"This gateway holds as many {self._what} as it can. {again}", retry_after=RETRY_S)
         if keyed and self.by_tenant[tenant] >= max(1, self._most // 2):
-            raise OverQuota(f"You hold as many {self._what} as you may; take one to its end or close it. {again}", retry_after=RETRY_S)
+            raise OverQuota(
+                f"You hold as many {self._what} as you may; take one to its end or close it. {again}",
+                retry_after=RETRY_S,
+            )
         self.by_tenant[tenant] += 1
         try:
             yield

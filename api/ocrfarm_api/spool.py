@@ -19,8 +19,8 @@ BUFFER_BYTES = 1024 * 1024
 
 
 def keep_room(file: int, least_free: int) -> None:
-    """After each write to `file`. The guard before an upload does not know what others are just sending: fifty of 2 GB fill a disk together,
-    and Redis' file may lie on it. Raises OSError, as a full disk does, where less than `least_free` bytes are left."""
+    """After each write to `file`. The guard before an upload does not know what others are just sending: fifty of 2 GB fill a disk
+    together, and Redis' file may lie on it. Raises OSError, as a full disk does, where less than `least_free` bytes are left."""
     disk = os.fstatvfs(file)
     if disk.f_bavail * disk.f_frsize < least_free:
         raise OSError(errno.ENOSPC, "what is left of the disk is kept for what was accepted")

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-# What a path or a name may hold and a line of a log may not: breaks that would make a second line of it, orders to a terminal, and signs that
-# turn the direction in which the rest is shown.
+# What a path or a name may hold and a line of a log may not: breaks that would make a second line of it, orders to a terminal, and signs
+# that turn the direction in which the rest is shown.
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from ocrfarm_api import artefacts
-from ocrfarm_api.callers import Reader
+from ocrfarm_api.callers import Caller, Reader
 from ocrfarm_api.deps import Farm, TheFarm
 from ocrfarm_api.large_answers import LARGE_PAGES, LargeAnswer
 from ocrfarm_api.problems import problem

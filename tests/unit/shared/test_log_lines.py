@@ -36,7 +36,9 @@ def test_a_traceback_keeps_its_lines_in_text() -> None:
     try:
         raise ValueError("bad")
     except ValueError as err:
-        made = logging.LogRecord("api", logging.ERROR, __file__, 1, "it failed", (), (type(err), err, err.__traceback__))
+        made = logging.LogRecord(
+            "api", logging.ERROR, __file__, 1, "it failed", (), (type(err), err, err.__traceback__)
+        )
     lines = TextFormatter().format(made).splitlines()
     assert lines[0].endswith("it failed")
     assert lines[-1] == "ValueError: bad"
