@@ -36,7 +36,7 @@ def register(app: Celery) -> None:
     app.task(name=TASK_READ_UNIT, bind=True, typing=False, Request=OurTime)(_task)
 
 
-class OurTime(Request):
+class OurTime(Request):  # type: ignore[misc]  # Celery has no types
     """A message's own time limits are not taken: a forged one would let a page that hangs hold its process for ever."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
