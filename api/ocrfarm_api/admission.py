@@ -191,8 +191,8 @@ def refused(refusal: Refusal, limits: Limits) -> OcrFarmError:
         "bytes_per_day": f"You may send {limits.bytes_per_day / 1e6:g} MB in 24 hours. {again}",
         "pages_per_day": f"You may have {limits.pages_per_day} pages read in 24 hours. {again}",
         "queued": f"You may have {limits.queued} jobs under way at once. Wait until some have ended. {again}",
-        "refused_items": f"{limits.records} files of your batches that could not be read are kept, and no more may be. DELETE batches that you "
-        f"are done with. {again}",
+        "refused_items": f"{limits.records} files of your batches that could not be read are kept, and no more may be. DELETE batches "
+        f"that you are done with. {again}",
         "records": f"{limits.records} jobs of yours are kept, and no more may be. DELETE those whose results you have, or wait "
         f"until they expire. {again}",
     }[refusal.limit]

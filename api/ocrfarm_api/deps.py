@@ -23,6 +23,7 @@ from ocrfarm_shared.settings import Settings
 # A thread here waits for the disk (fsync) and uses no processor, so there are more of them than cores.
 DISK_THREADS = 16
 CONNECTIONS = 64
+MOST_LARGE = 16  # results of many pages that one gateway holds at a time, up to 100 MB each
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Farm:
     blobs: BlobStore
     events: Events
     streams: OpenStreams
+    large: OpenStreams = field(default_factory=lambda: OpenStreams(MOST_LARGE, "large results"))
     metrics: Metrics = field(default_factory=Metrics)
     headroom: Headroom = field(default_factory=Headroom)
     let_in: LetIn = field(default_factory=LetIn)

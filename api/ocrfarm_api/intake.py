@@ -56,7 +56,9 @@ async def receive(
 
     `field` of a form, one of `members` of a JSON object: what the document is called there.
 
-    `limit` is of the document, in bytes; so many as `least_free` stay free on the disk. Raises TooLarge (by the declared length, and by the bytes that come), EmptyFile, MissingFile,
+    `limit` is of the document, in bytes; so many as `least_free` stay free on the disk.
+
+    Raises TooLarge (by the declared length, and by the bytes that come), EmptyFile, MissingFile,
     UnsupportedType, BadOption, RequestError for a sender who falls silent, and FarmFull where the disk is full.
     """
     form, parameters = parse_options_header(content_type)

@@ -1,4 +1,4 @@
-"""How many event streams are open in this process, and whose."""
+"""How many answers of a kind that is held long (event streams, large results) are open in this process, and whose."""
 
 from __future__ import annotations
 
@@ -12,20 +12,23 @@ RETRY_S = 5.0
 
 
 class OpenStreams:
-    """`most`: in this process; half of them at most are one tenant's where there are keys."""
+    """`most`: in this process; half of them at most are one tenant's where there are keys. `what` they are, in words."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, most: int, what: str = "event streams") -> None:
+        self._most, self._what = most, what
         self.by_tenant: Counter[str] = Counter()
 
     @contextmanager
     def one_more(self, tenant: str, *, keyed: bool) -> Iterator[None]:
         """Room for a stream as long as it is held. Raises FarmFull, OverQuota."""
-        again = "Close one, or poll meanwhile; try again after Retry-After seconds."
+        again = "Try again after Retry-After seconds."
         if self.by_tenant.total() >= self._most:
-            raise FarmFull(f"This gateway holds no more event streams. {again}", retry_after=RETRY_S)
+            raise FarmFull(f"This gateway holds as many {self._what} as it can. {again}", retry_after=RETRY_S)
         if keyed and self.by_tenant[tenant] >= max(1, self._most // 2):
-            raise OverQuota(f"You hold as many event streams as you may. {again}", retry_after=RETRY_S)
+            raise OverQuota(
+                f"You hold as many {self._what} as you may; take one to its end or close it. {again}",
+                retry_after=RETRY_S,
+            )
         self.by_tenant[tenant] += 1
         try:
             yield

@@ -7,6 +7,7 @@ import errno
 import hashlib
 import os
 import secrets
+import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
 from pathlib import Path
@@ -16,14 +17,32 @@ from ocrfarm_shared.errors import TooLarge
 
 # What one upload holds in memory at most. Each time it is full costs a change of threads, which a busy machine makes one wait for.
 BUFFER_BYTES = 1024 * 1024
+# What all uploads of this process hold together. Beyond, each is written as it comes: four thousand callers who send nearly a megabyte and
+# then a byte now and then would hold gigabytes.
+MOST_HELD_BYTES = 64 * 1024 * 1024
 
 
 def keep_room(file: int, least_free: int) -> None:
-    """After each write to `file`. The guard before an upload does not know what others are just sending: fifty of 2 GB fill a disk together,
-    and Redis' file may lie on it. Raises OSError, as a full disk does, where less than `least_free` bytes are left."""
+    """After each write to `file`. The guard before an upload does not know what others are just sending: fifty of 2 GB fill a disk
+    together, and Redis' file may lie on it. Raises OSError, as a full disk does, where less than `least_free` bytes are left."""
     disk = os.fstatvfs(file)
     if disk.f_bavail * disk.f_frsize < least_free:
         raise OSError(errno.ENOSPC, "what is left of the disk is kept for what was accepted")
+
+
+class Held:
+    """Bytes that wait to be written, of all spools; they are counted in several threads."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self._lock = threading.Lock()
+
+    def add(self, count: int) -> None:
+        with self._lock:
+            self.bytes += count
+
+
+HELD = Held()
 
 
 class Spool:
@@ -42,6 +61,7 @@ class Spool:
         self._least_free = least_free
         self._waiting: list[bytes | memoryview] = []
         self._waiting_bytes = 0
+        self._held = HELD
         self._hash = hashlib.sha256()
         self._file: int | None = None
 
@@ -55,10 +75,11 @@ class Spool:
             self.head += data[: HEAD_BYTES - len(self.head)]
         self._waiting.append(data)
         self._waiting_bytes += len(data)
+        self._held.add(len(data))
 
     async def flush(self) -> None:
         """Write what was fed, if it is enough to be worth it."""
-        if self._waiting_bytes >= BUFFER_BYTES:
+        if self._waiting_bytes >= BUFFER_BYTES or (self._waiting and self._held.bytes > MOST_HELD_BYTES):
             await self._run(self._write)
 
     async def close(self) -> str:
@@ -68,10 +89,18 @@ class Spool:
 
     def forget(self) -> None:
         """Let go of what waits to be written: it is not wanted any more."""
-        self._waiting, self._waiting_bytes = [], 0
+        self._take()
+
+    def _take(self) -> list[bytes | memoryview]:
+        """What waits, which is this spool's no more."""
+        waiting, self._waiting = self._waiting, []
+        self._held.add(-self._waiting_bytes)
+        self._waiting_bytes = 0
+        return waiting
 
     async def discard(self) -> None:
         """Remove the file, if it is still where it was written."""
+        self._take()
         if self._file is not None or self.path.exists():  # one look, not worth a change of threads
             await self._run(self._remove)
 
@@ -87,8 +116,7 @@ class Spool:
     def _write(self) -> None:
         if self._file is None:
             self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
-        pending, self._waiting, self._waiting_bytes = self._waiting, [], 0
-        for data in pending:
+        for data in self._take():
             self._hash.update(data)  # both let go of the interpreter lock
             rest = memoryview(data)
             while rest:

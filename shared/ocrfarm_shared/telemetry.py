@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
+
+# What a path or a name may hold and a line of a log may not: breaks that would make a second line of it, orders to a terminal, and signs
+# that turn the direction in which the rest is shown.
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+def one_line(text: str) -> str:
+    """With such characters written as JSON writes them."""
+    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
 
 _context: ContextVar[dict[str, Any] | None] = ContextVar("ocrfarm_log_context", default=None)
 
@@ -35,7 +46,7 @@ class JsonFormatter(logging.Formatter):
         told = self.formatException(record.exc_info) if record.exc_info else getattr(record, "traceback", None)
         if told:
             out["traceback"] = str(told)[-self._longest if self._longest else 0 :]
-        return json.dumps(out, ensure_ascii=False)
+        return one_line(json.dumps(out, ensure_ascii=False))
 
 
 class TextFormatter(logging.Formatter):
@@ -46,7 +57,7 @@ class TextFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         ids = " ".join(f"{name}={value}" for name, value in (_context.get() or {}).items())
-        return f"{super().formatMessage(record)}{f'  [{ids}]' if ids else ''}"
+        return one_line(f"{super().formatMessage(record)}{f'  [{ids}]' if ids else ''}")
 
 
 def start_logging(level: str, form: str = "json") -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 
 import pytest
+import redis
 
 from tests.documents import png
 from tests.faults.inject import sitecustomize as inject
@@ -47,6 +49,22 @@ def test_a_page_that_hangs(start_farm: Callable[..., RunningFarm]) -> None:
     assert views[bad]["error"]["code"] == "timeout", views[bad]
     assert time.monotonic() - begun < 50
     check_numbered(farm, good, {job: views[job] for job in good})
+
+
+def test_a_message_brings_no_time_limit_of_its_own(start_farm: Callable[..., RunningFarm]) -> None:
+    """Whoever may push messages (a stolen password of Flower's) could else have a page that hangs hold its process for ever."""
+    farm = start_farm(workers=1, soft_time_limit_s=5, hard_time_limit_s=16, max_attempts=1)
+    wait_running(farm, [farm.submit(slow("Page number 100"))])
+    bad = farm.submit(page("I never end, and say that I may", inject.HANGS))
+    with redis.Redis.from_url((farm.state / "redis" / "url").read_text("ascii").strip()) as thief:
+        raw = thief.rpop("of:q:accurate-int8")
+        assert isinstance(raw, bytes), "the page before it was too quick"
+        message = json.loads(raw)
+        message["headers"]["timelimit"] = [9999, 9999]
+        thief.lpush("of:q:accurate-int8", json.dumps(message))
+    assert farm.wait([bad], timeout=90)[bad]["error"]["code"] == "timeout"
+    until(lambda: farm.http.get("/v1/farm").json()["slots"] == 1, 60, "the process still hangs")
+    check_numbered(farm, jobs := submit_numbered(farm, 1), farm.wait(jobs))
 
 
 @pytest.mark.row(n=5)

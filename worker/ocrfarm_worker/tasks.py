@@ -7,10 +7,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from billiard.exceptions import SoftTimeLimitExceeded
 from celery import Celery
 from celery.app.task import Task
+from celery.worker.request import Request
 
 from ocrfarm_shared.blobs import BlobStore
 from ocrfarm_shared.contracts import SCHEMA_VERSION, Page
@@ -31,7 +33,15 @@ log = logging.getLogger(__name__)
 
 
 def register(app: Celery) -> None:
-    app.task(name=TASK_READ_UNIT, bind=True, typing=False)(_task)
+    app.task(name=TASK_READ_UNIT, bind=True, typing=False, Request=OurTime)(_task)
+
+
+class OurTime(Request):  # type: ignore[misc]  # Celery has no types
+    """A message's own time limits are not taken: a forged one would let a page that hangs hold its process for ever."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.time_limits = (None, None)  # the settings' hold
 
 
 def _task(self: Task, unit: str, *_: object, **__: object) -> str:

@@ -17,6 +17,7 @@ from starlette.responses import Response, StreamingResponse
 from ocrfarm_api.callers import Caller, Reader, recheck
 from ocrfarm_api.deps import Farm, TheFarm
 from ocrfarm_api.following_batches import find_batch
+from ocrfarm_api.large_answers import LargeStream
 from ocrfarm_api.routes.answers import problems
 from ocrfarm_api.routes.batch_answers import BatchId
 from ocrfarm_api.routes.results import MEDIA_TYPES, raw_pages, unpack, write_result
@@ -37,7 +38,7 @@ LONGEST_NAME = 150
 @router.get(
     "/v1/batches/{batch_id}/results",
     response_class=StreamingResponse,
-    responses=problems(404, 422, 503)
+    responses=problems(404, 422, 429, 503)
     | {
         200: {
             "description": "As an attachment, streamed.",
@@ -68,7 +69,7 @@ async def get_results(
         "zip": lambda: _zip(farm, caller, batch.id, after, document),
     }
     headers = {"Content-Disposition": f'attachment; filename="{batch.id}.{format}"'}
-    return StreamingResponse(streams[format](), 200, headers, media_type=_KINDS[format])
+    return LargeStream(farm, caller, streams[format](), headers, _KINDS[format])
 
 
 async def _items(

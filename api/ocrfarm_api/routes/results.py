@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -11,8 +11,9 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from ocrfarm_api import artefacts
-from ocrfarm_api.callers import Reader
+from ocrfarm_api.callers import Caller, Reader
 from ocrfarm_api.deps import Farm, TheFarm
+from ocrfarm_api.large_answers import LARGE_PAGES, LargeAnswer
 from ocrfarm_api.problems import problem
 from ocrfarm_api.routes.answers import POLL_S, JobId, as_json, attachment, job_view, problems, why_not
 from ocrfarm_api.routes.images import as_file
@@ -98,14 +99,17 @@ async def get_result(
         if made is None:
             return as_json(job_view(record), 202, {"Retry-After": POLL_S})
         return as_file(request, made, _MADE[format].media_type, headers)
-    raw = await raw_pages(farm, record)
-    if not raw:
-        raise Expired
-    body = await _in_thread(farm, lambda: write_result(format, unpack(raw), record))
-    return Response(body, 200, headers, media_type=MEDIA_TYPES[format])
+
+    async def body() -> bytes:
+        raw = await raw_pages(farm, record)
+        if not raw:
+            raise Expired
+        return await _in_thread(farm, lambda: write_result(format, unpack(raw), record))
+
+    return await _answer(farm, caller, body, record.view.progress.pages_done, headers, MEDIA_TYPES[format])
 
 
-@router.get("/v1/jobs/{job_id}/pages", response_model=PageList, responses=problems(404, 410, 422, 503))
+@router.get("/v1/jobs/{job_id}/pages", response_model=PageList, responses=problems(404, 410, 422, 429, 503))
 async def get_pages(
     farm: TheFarm,
     caller: Reader,
@@ -117,12 +121,28 @@ async def get_pages(
     record = await find(
         farm, caller.tenant, job_id
     )  # before the pages: a state that has ended promises that none is missing
-    raw = await raw_pages(farm, record, after, limit)
     view = record.view
     head = PageList(state=view.state, progress=view.progress, pages=[])
-    body = await _in_thread(farm, lambda: _with_pages(head, [page.model_dump_json().encode() for page in unpack(raw)]))
+
+    async def body() -> bytes:
+        raw = await raw_pages(farm, record, after, limit)
+        return await _in_thread(
+            farm, lambda: _with_pages(head, [page.model_dump_json().encode() for page in unpack(raw)])
+        )
+
     headers = {} if view.state.ended else {"Retry-After": POLL_S}
-    return Response(body, 200, headers, media_type="application/json")
+    done = view.progress.pages_done
+    most = min(limit, done, max(0, (view.progress.pages_total or done) - after))
+    return await _answer(farm, caller, body, most, headers, "application/json")
+
+
+async def _answer(
+    farm: Farm, caller: Caller, body: Callable[[], Awaitable[bytes]], pages: int, headers: dict[str, str], kind: str
+) -> Response:
+    """`pages`: how many it may hold. Raises what `body` does."""
+    if pages >= LARGE_PAGES:
+        return LargeAnswer(farm, caller, body, headers, kind)
+    return Response(await body(), 200, headers, media_type=kind)
 
 
 async def raw_pages(farm: Farm, record: JobRecord, after: int = 0, limit: int = 100_000) -> Sequence[bytes]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import tracemalloc
 
+import httpx
 import pytest
 from tests.unit.api.running_gateway import PDF, Gateway, a_page, png
 
+from ocrfarm_api.large_answers import LARGE_PAGES
 from ocrfarm_api.routes import results
 from ocrfarm_shared.contracts import Document, Line, Page, Word
 from ocrfarm_shared.errors import Unreadable, WorkerLost
@@ -131,6 +133,42 @@ def test_settings_of_two_gateways_do_not_meet(gateway: Gateway, farm_settings: S
         assert other.http.get(here).status_code == 404
     finally:
         other.stop()
+
+
+def test_large_results_have_few_places(gateway: Gateway) -> None:
+    """One of a thousand pages is 50 MB in the gateway's memory, as long as its caller takes his time."""
+    here = plan(gateway, LARGE_PAGES)
+    for n in range(LARGE_PAGES):
+        gateway.read(f"{n} " + "x" * 200_000)
+    small = gateway.submit().headers["location"]
+    gateway.read("small")
+    gateway.app.state.farm.large._most = 1
+    routes = (f"{here}/result", f"{here}/result?format=txt", f"{here}/pages")
+    with gateway.http.stream("GET", routes[0]) as slow:
+        assert slow.status_code == 200
+        with httpx.Client(base_url=gateway.url, timeout=30, trust_env=False) as http:
+            for route in routes:
+                answer = http.get(route)
+                assert (answer.status_code, answer.json()["code"]) == (503, "farm_full")
+                assert int(answer.headers["retry-after"]) > 0
+            assert http.get(f"{here}/pages", params={"after": LARGE_PAGES - 3}).status_code == 200
+            assert http.get(f"{here}/pages", params={"limit": 5}).status_code == 200
+            assert http.get(f"{small}/result").status_code == 200
+        body = slow.read()
+    assert len(body) == int(slow.headers["content-length"])
+    assert [page.number for page in Document.model_validate_json(body).pages] == [*range(1, LARGE_PAGES + 1)]
+    assert gateway.http.get(routes[1]).text.count("\f") == LARGE_PAGES - 1
+    assert gateway.http.get(routes[2]).headers["content-type"] == "application/json"
+    assert not gateway.app.state.farm.large.by_tenant
+
+
+def test_a_batchs_results_have_the_same_places(gateway: Gateway) -> None:
+    where = gateway.http.post("/v1/batches", files=[("file", png())]).json()["links"]["results"]
+    gateway.read()
+    assert gateway.http.get(where).status_code == 200
+    gateway.app.state.farm.large._most = 0
+    answer = gateway.http.get(where)
+    assert (answer.status_code, answer.json()["code"]) == (503, "farm_full")
 
 
 def test_a_long_result_is_written_page_by_page_and_is_the_same() -> None:
