@@ -104,8 +104,7 @@ class Dispatcher:
             if swept.anything:
                 log.info("swept: %s", swept)
             for unit in swept.taken_back:
-                run, _, page = unit.rpartition(":")
-                with log_context(run=run, unit=unit, page=int(page)):
+                with log_context(unit=unit, page=int(unit.rpartition(":")[2])):
                     log.warning("its worker fell silent; the page was taken back")
             for job in swept.late:
                 with log_context(job=job):

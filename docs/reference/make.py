@@ -1,6 +1,7 @@
 """Writes the reference from the code: `make reference`. tests/unit/test_reference.py says when it is old.
 
-Settings from `Settings`, commands from the command line itself, HTTP from the gateway's own description, errors from their tree.
+Settings from `Settings`, commands from the command line itself, HTTP from the gateway's own description, errors from their tree, metrics
+from what `/metrics` would say, alerts from infra/monitoring/alerts.yml.
 """
 
 from __future__ import annotations
@@ -118,6 +119,51 @@ def errors() -> str:
     )
 
 
+def metrics() -> str:
+    from ocrfarm_api.farm_metrics import COUNTERS, HISTOGRAMS, FarmCollector, Room
+    from ocrfarm_api.metrics import Metrics
+    from ocrfarm_shared.ledger.records import FarmState
+
+    # A farm of which each figure has a value, so that its labels can be seen.
+    stats = dict.fromkeys(COUNTERS, 0) | {"swept_at": 1, "lines:profile:step:model": 1}
+    stats |= {f"{name}:{by}:le:1": 1 for name, (_, by, _) in HISTOGRAMS.items()}
+    process = {"node": "node", "version": "1", "page_s": 1.0, "memory": 1}
+    state = FarmState(
+        slots=1, active_jobs=0, queued=0, published=0, running=0, oldest_s=None, pages_per_minute=0, dead_letters=0, outbox=0, now=1,
+        stats=stats, profiles={"profile": {"queued": 0}}, processes={"p": process},
+    )  # fmt: skip
+    gateway = Metrics()
+    gateway.requests.labels("GET", "/", "200").inc()
+    gateway.seconds.labels("GET", "/").observe(1)
+    families = [*gateway.registry.collect(), *FarmCollector(state, Room(1, 1, 1, 2, 2), {"version": "1"}).collect()]
+    rows = []
+    for family in families:
+        labels = sorted({label for sample in family.samples for label in sample.labels} - {"le"})
+        name = family.name + {"counter": "_total", "info": "_info"}.get(family.type, "")
+        rows.append((f"`{name}`", family.type, ", ".join(f"`{one}`" for one in labels), family.documentation))
+    return (
+        "# Metrics\n\nAt `/metrics` of every gateway. Beside them stand Python's own `process_…` of the gateway's process. "
+        "[Watch it](../how-to/watch-it.md) says how they are counted.\n\n"
+        + table(("metric", "type", "labels", "what it says"), rows)
+    )
+
+
+def alerts() -> str:
+    import yaml
+
+    rules = yaml.safe_load((HERE.parents[1] / "infra/monitoring/alerts.yml").read_text("utf8"))["groups"][0]["rules"]
+    out = [
+        "# Alerts\n\nThe rules stand in `infra/monitoring/alerts.yml`. Each has unit tests (`alerts_test.yml`) and was "
+        "[drilled](../alert-drills.md) on a real farm.\n"
+    ]
+    for rule in rules:
+        told = rule["annotations"]
+        after = f", after {rule['for']}" if "for" in rule else ""
+        out.append(f"## {rule['alert']}\n\n*{rule['labels']['severity']}{after}.* {told['description']}\n")
+        out.append(f"**What to do.** {told['runbook']}\n\n```promql\n{rule['expr']}\n```\n")
+    return "\n".join(out)
+
+
 def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     lines = [head, tuple("---" for _ in head), *rows]
     return "".join(f"| {' | '.join(map(_cell, row))} |\n" for row in lines)
@@ -127,7 +173,14 @@ def _cell(text: str) -> str:
     return inspect.cleandoc(text).replace("\n", " ").replace("|", "\\|")
 
 
-PAGES = {"settings.md": settings, "commands.md": commands, "http.md": http, "errors.md": errors}
+PAGES = {
+    "settings.md": settings,
+    "commands.md": commands,
+    "http.md": http,
+    "errors.md": errors,
+    "metrics.md": metrics,
+    "alerts.md": alerts,
+}
 
 
 def written() -> dict[str, str]:

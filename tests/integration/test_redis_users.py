@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,13 +18,16 @@ from ocrfarm_shared.settings import read_settings
 from tests.running_farm import RunningFarm, free_port
 
 SAMPLES = Path(__file__).parents[2] / "samples"
+LOGIN = ("watcher", "of-the-integration-tests")
 pytestmark = [pytest.mark.farm, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
 def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningFarm]:
     state = tmp_path_factory.mktemp("users") / "state"
-    with RunningFarm(state, workers=1, flower=1, flower_port=free_port()) as running:
+    with RunningFarm(
+        state, workers=1, flower=1, flower_port=free_port(), flower_user=LOGIN[0], flower_password=LOGIN[1]
+    ) as running:
         yield running
 
 
@@ -40,7 +44,7 @@ def test_it_reads_and_nothing_was_refused(farm: RunningFarm) -> None:
     assert farm.http.get("/v1/dead-letters").json() == []
     assert farm.http.post(f"/v1/jobs/{page}/retry").status_code == 202
     assert farm.http.delete(f"/v1/jobs/{pages}").status_code == 204
-    look_at_flower(farm)
+    look_at_flower(farm, farm.submit(SAMPLES / "receipt.jpg", cache="off"))
     time.sleep(12)  # a sweep, a heartbeat, a restoring of unacknowledged messages, each at least once
     with admin(farm) as connection:
         users = {client["user"] for client in connection.client_list()}
@@ -54,9 +58,11 @@ def test_it_reads_and_nothing_was_refused(farm: RunningFarm) -> None:
     assert not [key for key in keys if not key.startswith(("of:", "_kombu.binding")) and not key.endswith(".pidbox")]
 
 
-def look_at_flower(farm: RunningFarm) -> None:
+def look_at_flower(farm: RunningFarm, job: str) -> None:
+    """It asks for its login, sees workers and queues, and shows a task by its page and its job."""
     base = f"http://127.0.0.1:{farm.environment['OCRFARM_FLOWER_PORT']}"
-    with httpx.Client(base_url=base, timeout=60, trust_env=False, follow_redirects=True) as http:
+    farm.wait([job])
+    with httpx.Client(base_url=base, timeout=60, trust_env=False, follow_redirects=True, auth=LOGIN) as http:
         limit = time.monotonic() + 60
         while True:
             try:
@@ -71,6 +77,24 @@ def look_at_flower(farm: RunningFarm) -> None:
         assert http.get(f"/worker/{name}").status_code == 200  # asks the worker over remote control
         assert "of:q:accurate-int8" in http.get("/broker").text  # asks Redis how long the queues are
         assert http.get("/tasks").status_code == 200
+        shown = tasks_shown(http)
+        assert {task["name"] for task in shown} == {"ocrfarm.read_unit"}
+        (mine,) = [task for task in shown if job in task["kwargs"]]
+        assert re.fullmatch(r"run_[0-9a-f]{32}, page 1", mine["args"])
+        assert mine["kwargs"] == f"profile accurate-int8, {job}"
+        for path in ("/workers", "/tasks", "/broker"):
+            assert httpx.get(base + path, trust_env=False).status_code == 401, path
+        stop = http.post(f"/api/worker/shutdown/{name}")
+        assert stop.status_code in (403, 404, 405), stop.status_code
+
+
+def tasks_shown(http: httpx.Client) -> list[dict[str, str]]:
+    """What Flower's page of tasks asks it for."""
+    asked = {
+        "draw": 1, "start": 0, "length": 100, "search[value]": "", "order[0][column]": 0, "order[0][dir]": "asc",
+        "columns[0][data]": "name",
+    }  # fmt: skip
+    return list(http.get("/tasks/datatable", params=asked).json()["data"])
 
 
 def test_workers_take_no_orders(farm: RunningFarm) -> None:

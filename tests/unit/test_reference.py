@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docs" / "reference"
-PAGES = ("settings.md", "commands.md", "http.md", "errors.md")
+PAGES = ("settings.md", "commands.md", "http.md", "errors.md", "metrics.md", "alerts.md")
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ figures are those that Grafana would show; colours, fonts and legends are not it
 from __future__ import annotations
 
 import argparse
+import io
 import math
 import signal
 import sys
@@ -26,6 +27,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from tests.documents import page
 from tests.faults.pages import quick
 from tests.running_farm import ROOT, RunningFarm
 from tests.watching.dashboard import Panel, legend, panels
@@ -41,7 +43,7 @@ STEPS = {"green": "#73bf69", "orange": "#ff9830", "red": "#f2495c"}
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--seconds", type=float, default=240, help="how long the farm works before the picture is taken"
+        "--seconds", type=float, default=300, help="how long the farm works before the picture is taken"
     )
     parser.add_argument("--out", type=Path, default=PICTURE)
     asked = parser.parse_args()
@@ -64,7 +66,7 @@ def work(farm: RunningFarm, seconds: float) -> None:
 
     def people() -> None:
         turn = 0
-        while not over.wait(2.0):
+        while not over.wait(5.0):
             document = samples[turn % len(samples)]
             cache = "use" if turn % 3 == 0 else "refresh"
             farm.submit(document, profile=("balanced", "accurate-int8")[turn % 2], cache=cache, priority="interactive")
@@ -76,14 +78,23 @@ def work(farm: RunningFarm, seconds: float) -> None:
     sender = threading.Thread(target=people, daemon=True)
     sender.start()
     time.sleep(seconds / 4)
-    for n in range(60):
+    for n in range(30):
         farm.submit(quick(f"Page number {n}"), cache="off", priority="bulk", profile="balanced")
+    farm.submit(book(30), name="book.tiff", priority="bulk", profile="balanced")
     farm.submit(b"\x89PNG\r\n\x1a\n" + b"no picture" * 9, name="damaged.png")
     time.sleep(seconds / 4)
     farm.readers()[0].send_signal(signal.SIGKILL)
     time.sleep(seconds / 2)
     over.set()
     sender.join(60)
+
+
+def book(pages: int) -> bytes:
+    """A TIFF of so many pages: more than stand in a lane at a time."""
+    first, *rest = (page(f"Page number {n}", width=900, height=160) for n in range(pages))
+    out = io.BytesIO()
+    first.save(out, "TIFF", save_all=True, append_images=rest, compression="tiff_deflate")
+    return out.getvalue()
 
 
 def draw(prometheus: Prometheus, start: float, end: float, out: Path) -> None:
@@ -154,6 +165,7 @@ def series(axes: Axes, panel: Panel, prometheus: Prometheus, start: float, end: 
             axes.plot(at, values, color=SERIES[place % len(SERIES)], linewidth=1.2, label=name)
     axes.set_xlim(0, (end - start) / 60)
     axes.set_ylim(bottom=0, top=None if axes.get_ylim()[1] > 1e-6 else 1)
+    axes.set_axisbelow(True)
     axes.grid(color="#2c3235", linewidth=0.5)
     axes.tick_params(colors=FAINT, labelsize=7, length=0)
     axes.yaxis.set_major_formatter(lambda value, _: said(value, panel.unit))

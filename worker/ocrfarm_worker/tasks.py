@@ -97,7 +97,7 @@ def work(unit: str, *, owner: str, me: Hands) -> str:
 def _ids(claimed: ClaimedUnit) -> dict[str, object]:
     """What every log line about this unit carries. `job`: the one that began the run; gateways log which others follow it."""
     named = {"job": claimed.job} if claimed.job else {}
-    return named | {"run": claimed.run_id, "unit": claimed.unit, "page": claimed.number, "attempt": claimed.attempt}
+    return named | {"unit": claimed.unit, "page": claimed.number, "attempt": claimed.attempt}
 
 
 def _do(claimed: ClaimedUnit, me: Hands) -> bool:

@@ -59,16 +59,18 @@ def make(settings: Settings) -> Plan:
 
     The state folder must be held (supervisor.hold_state), and absolute.
     """
+    shows = settings.flower and importlib.util.find_spec("flower") is not None
+    if shows:
+        _check_login(settings)
     door = listen(settings.host, settings.port, "the gateway", "OCRFARM_PORT")
     doors = [door]
     if settings.compat_port:
         doors.append(listen(settings.host, settings.compat_port, "the second door", "OCRFARM_COMPAT_PORT"))
     # No url: it is this farm's own, not that of another which the command line is told to ask.
     update: dict[str, object] = {"port": port_of(door), "url": None}
-    if settings.flower and importlib.util.find_spec("flower") is None:
+    if not shows:
         update["flower"] = False
-    elif settings.flower:
-        _check_login(settings)
+    else:
         update["flower_port"] = claim(settings.flower_host, settings.flower_port, "Flower", "OCRFARM_FLOWER_PORT")
     redis = None
     if not settings.redis_url:

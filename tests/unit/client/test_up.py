@@ -132,6 +132,26 @@ def test_the_plan_of_a_farm_with_an_embedded_redis(tmp_path: Path) -> None:
         door.close()
     assert "--read_only=True" in programs["flower"].argv
     assert "--address=127.0.0.1" in programs["flower"].argv
+    assert "FLOWER_BASIC_AUTH" not in programs["flower"].env
+
+
+def test_flower_is_shown_to_others_with_a_login_alone(tmp_path: Path) -> None:
+    redis_server_program()
+    for half in ({}, {"flower_user": "watcher"}, {"flower_password": "a-password-of-mine"}):
+        with pytest.raises(CannotStart, match="OCRFARM_FLOWER_USER and OCRFARM_FLOWER_PASSWORD"):
+            plan.make(settings(tmp_path, flower_host="0.0.0.0", **half))
+    login = {"flower_user": "watcher", "flower_password": "a-password-of-mine"}
+    made = plan.make(settings(tmp_path, flower_host="0.0.0.0", **login))
+    for program in made.programs:
+        for door in program.sockets:
+            door.close()
+        known = "a-password-of-mine" in str(program.env)
+        assert known == (program.name == "flower"), program.name
+        assert "a-password-of-mine" not in " ".join(program.argv)
+        if known:
+            assert program.env["FLOWER_BASIC_AUTH"] == "watcher:a-password-of-mine"
+            assert "--address=0.0.0.0" in program.argv
+            assert "--read_only=True" in program.argv
 
 
 def test_ones_own_redis_is_not_started(tmp_path: Path) -> None:

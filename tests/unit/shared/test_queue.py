@@ -21,11 +21,11 @@ def test_the_ledgers_message_is_celerys(farm_settings: Settings) -> None:
     ledger = Ledger.open(farm_settings)
     options = OcrOptions(profile="accurate")
     upload = calls.Upload("default/" + "a" * 64, "image/png", 1, plan=False)
-    ledger(
+    job = ledger(
         calls.submit(
             tenant="default", upload=upload, submission=Submission(ocr=options), cache_key="k", settings=farm_settings
         )
-    )
+    ).job_id
     queue = queue_name(farm_settings.namespace, "accurate")
     ours = _published(ledger, queue)
 
@@ -42,6 +42,10 @@ def test_the_ledgers_message_is_celerys(farm_settings: Settings) -> None:
     assert ours["properties"]["delivery_info"] == theirs["properties"]["delivery_info"]
     assert set(ours["properties"]) <= set(theirs["properties"])
     assert "body_encoding" not in ours["properties"]
+    # What Flower shows of it: which page of which document, and the job that asked for it first.
+    run, _, number = unit.rpartition(":")
+    assert ours["headers"]["argsrepr"] == f"{run}, page {number}"
+    assert ours["headers"]["kwargsrepr"] == f"profile accurate, {job}"
     with app.connection_for_read() as connection:
         channel = connection.default_channel
         mine, celerys = channel.message_to_python(ours), channel.message_to_python(theirs)

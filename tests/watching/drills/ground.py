@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from tests.running_farm import INJECT, ROOT, RunningFarm, free_port
 from tests.watching.drills.rules import drill_rules
 from tests.watching.programs import Prometheus
 
-WARM_S = 6.0  # so long a farm is watched before anything is done to it
+WARM = 6  # so many times a farm was looked at before anything is done to it
 
 
 class Ground:
@@ -57,7 +56,8 @@ class Ground:
     def watched(self, name: str, faster: float, instead: Mapping[str, str], *others: str) -> Iterator[Prometheus]:
         targets = [f"127.0.0.1:{self.farm.port}", *others]
         with Prometheus(self.folder / f"prometheus-{name}", targets, drill_rules(faster, instead)) as prometheus:
-            time.sleep(WARM_S)
+            # The first scrape comes only after some seconds; what a rule compares with must have been seen.
+            until(lambda: seen(prometheus) >= WARM, 60, "Prometheus does not get to see the farm")
             yield prometheus
 
     # ------------------------------------------------------------------ harm
@@ -102,6 +102,11 @@ class Ground:
         finally:
             process.kill()
             process.wait(10)
+
+
+def seen(prometheus: Prometheus) -> float:
+    """How many times it has had the farm's figures."""
+    return max((float(one["value"][1]) for one in prometheus.ask("count_over_time(ocrfarm_slots[5m])")), default=0)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ import yaml
 from tests.watching.programs import MONITORING
 
 SECONDS = {"s": 1, "m": 60, "h": 3600}
-_SPAN = re.compile(r"(\[|:)(\d+)([smh])(?=[\]:])")
+_SPAN = re.compile(r"(\[|:|offset )(\d+)([smh])\b")
 
 
 def shortened(text: str, by: float) -> str:
