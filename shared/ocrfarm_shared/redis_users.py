@@ -114,6 +114,7 @@ RIGHTS: Mapping[Role, Rights] = {
             (
                 "hdel",
                 "hkeys",
+                "hlen",
                 "incrby",
                 "lindex",
                 "llen",
