@@ -413,17 +413,6 @@ def settings() -> Settings:
 WORKER_START = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 
 
-def settle_environment(**values: Any) -> Settings:
-    """Make these settings this process's, and those of the processes that it starts; None takes one away. Raises SettingsError."""
-    for name, value in values.items():
-        if value is None:
-            os.environ.pop(PREFIX + name.upper(), None)
-        else:
-            os.environ[PREFIX + name.upper()] = ("1" if value else "0") if isinstance(value, bool) else str(value)
-    settings.cache_clear()
-    return settings()
-
-
 def prepare_worker_environment(*, workers: int | None = None, preload: str | None = None) -> None:
     """Set what libraries read from the environment when they are imported. Call it before Celery, OpenCV or ONNX Runtime is.
 
