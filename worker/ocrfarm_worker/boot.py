@@ -59,7 +59,15 @@ def worker(context: typer.Context, processes: Processes = None, preload: Preload
 
     log.info("worker starts with %d processes", conf.worker_count)
     build_app().worker_main(
-        ["worker", "--loglevel", conf.log_level, "-n", "ocrfarm@%h", "--without-gossip", "--without-mingle"]
+        [
+            "worker",
+            "--loglevel",
+            conf.log_level,
+            "-n",
+            f"ocrfarm@{conf.node or '%h'}",
+            "--without-gossip",
+            "--without-mingle",
+        ]
         + ([] if conf.flower else ["--without-heartbeat"])
     )
 
