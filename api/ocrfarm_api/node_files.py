@@ -63,7 +63,7 @@ async def keep_made(
     await farm.headroom.look(farm)
     if trouble := farm.headroom.trouble(farm.settings, active=0):
         raise FarmFull(trouble, retry_after=FULL_S)
-    spool = Spool(farm.blobs.incoming, farm.threads, MOST_MADE_BYTES)
+    spool = Spool(farm.blobs.incoming, farm.threads, MOST_MADE_BYTES, farm.settings.min_free_disk_bytes)
     try:
         async for piece in steady(body):
             spool.feed(piece)

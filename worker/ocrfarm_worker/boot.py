@@ -96,7 +96,7 @@ def join(
 
     try:
         conf = read_settings(workers=processes, preload=preload)
-        start_logging(conf.log_level)
+        start_logging(conf.log_level, conf.log_format)
         agent.run(conf, url or conf.join_url, token or conf.node_token)
     except (SettingsError, Refused) as err:
         typer.echo(f"ocrfarm worker join: {err}", err=True)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import stat
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from tests.cutting_proxy import CuttingProxy
 from tests.unit.api.running_gateway import Gateway, png
 
 from ocrfarm_shared.errors import BlobMissing
@@ -28,66 +26,6 @@ from ocrfarm_worker.joined.uploads import OverHttp
 from ocrfarm_worker.uploads import NotHeld, NotNow
 
 REDIS = "redis://worker:secret@127.0.0.1:6379/0"
-
-
-class CuttingProxy:
-    """Forwards to a port; of the answers, `most` bytes on each connection, then it hangs up. None: all."""
-
-    most: int | None = None
-
-    def __init__(self, target: int) -> None:
-        self.target, self.taken = target, 0
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self.port = int(self._listening.getsockname()[1])
-        self.url = f"http://127.0.0.1:{self.port}"
-        self._pairs: list[tuple[socket.socket, socket.socket]] = []
-        self._threads: list[threading.Thread] = []
-        self._run(self._accept)
-
-    def close(self) -> None:
-        """Refuses connections from now on, and ends those there are."""
-        with contextlib.suppress(OSError):
-            self._listening.shutdown(socket.SHUT_RDWR)
-        for pair in self._pairs:
-            self._end(pair)
-        for thread in self._threads:
-            thread.join(10)
-        for one in (self._listening, *(one for pair in self._pairs for one in pair)):
-            one.close()
-
-    def _run(self, target: Callable[..., None], *args: Any) -> None:
-        self._threads.append(threading.Thread(target=target, args=args))
-        self._threads[-1].start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                near, _ = self._listening.accept()
-            except OSError:
-                return
-            self.taken += 1
-            pair = (near, socket.create_connection(("127.0.0.1", self.target)))
-            self._pairs.append(pair)
-            self._run(self._pump, *pair, None)
-            self._run(self._pump, *reversed(pair), self.most)
-
-    def _pump(self, source: socket.socket, sink: socket.socket, most: int | None) -> None:
-        sent = 0
-        with contextlib.suppress(OSError):
-            while data := source.recv(65536):
-                part = data if most is None else data[: most - sent]
-                sink.sendall(part)
-                sent += len(part)
-                if most is not None and sent >= most:
-                    break
-        self._end((source, sink))
-
-    @staticmethod
-    def _end(pair: tuple[socket.socket, socket.socket]) -> None:
-        """Another thread may read from it: closing alone would tell the other end nothing."""
-        for one in pair:
-            with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
 
 
 class Node:
