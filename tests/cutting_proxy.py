@@ -10,8 +10,8 @@ from typing import Any
 
 
 class CuttingProxy:
-    """Forwards to a port; of the answers, `most` bytes on each connection, then it hangs up. None: all. `shut`: it hangs up at once, on connections there are
-    too once `cut` was called."""
+    """Forwards to a port; of the answers, `most` bytes on each connection, then it hangs up. None: all. `shut`: it hangs up at once, on
+    connections there are too once `cut` was called."""
 
     most: int | None = None
     shut = False
