@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import re
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +17,7 @@ from tests.cutting_proxy import CuttingProxy
 from tests.documents import many_pages, png
 from tests.integration.test_artefacts import ready
 from tests.integration.test_reading import unique
+from tests.joinable_farm import Joinable
 from tests.joined_node import JoinedNode
 from tests.running_farm import RunningFarm
 
@@ -26,50 +25,12 @@ SAMPLES = Path(__file__).parents[2] / "samples"
 pytestmark = [pytest.mark.farm, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
-class Joinable:
-    """A farm with keys; `keys` and `node` as the command line says them."""
-
-    def __init__(self, farm: RunningFarm) -> None:
-        self.farm = farm
-        self.token = self.ocrfarm("node", "token", "-q")
-        self.key = self.ocrfarm(
-            "keys", "create", "--tenant", "a", "-q", *(f"--role={r}" for r in ("submit", "read", "admin"))
-        )
-        self.headers = {"X-API-Key": self.key}
-        farm.http.headers.update(self.headers)
-        farm.environment["OCRFARM_API_KEY"] = self.key
-        self.own = self.names()[0]
-
-    def ocrfarm(self, *arguments: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "ocrfarm", *arguments],
-            env=self.farm.environment, capture_output=True, text=True, timeout=120,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        return done.stdout.strip()
-
-    def names(self) -> list[str]:
-        return [node["name"] for node in self.farm.http.get("/v1/farm").json()["nodes"]]
-
-    def drain(self, node: str, on: bool = True) -> None:
-        url = f"http://127.0.0.1:{self.farm.port}"
-        said = self.ocrfarm("node", "drain" if on else "undrain", node, "--url", url)
-        assert node in said
-
-    def fetched(self) -> int:
-        """Uploads that the gateway gave to nodes since it was started."""
-        told = self.farm.http.get("/metrics").text
-        rows = re.findall(
-            r'^ocrfarm_http_requests_total\{.*route="/v1/nodes/units/\{unit\}/upload".*\} ([\d.]+)', told, re.M
-        )
-        return int(sum(float(row) for row in rows))
-
-
 @pytest.fixture(scope="module")
 def joinable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Joinable]:
-    with RunningFarm(tmp_path_factory.mktemp("joinable") / "state", workers=1, redis_host="127.0.0.1") as farm:
-        made = Joinable(farm)
-        made.drain(made.own)
+    farm = RunningFarm(tmp_path_factory.mktemp("joinable") / "state", workers=1, redis_host="127.0.0.1")
+    made = Joinable(farm)
+    with farm:
+        made.drain_own()
         yield made
 
 
@@ -158,7 +119,7 @@ def test_drained_in_the_middle_of_a_batch_nothing_is_lost(joinable: Joinable, no
     time.sleep(6)  # a heartbeat
     assert node.view(joinable.headers)["info"]["pages_read"] == read
     assert f"{node.name}  drained" in re.sub(" +", "  ", joinable.ocrfarm("node", "list", "--url", node.url))
-    joinable.drain(joinable.own)
+    joinable.drain_own()
     joinable.drain(node.name, on=False)
     job = farm.submit(png(unique("And now again")))
     assert farm.wait([job])[job]["state"] == "succeeded"

@@ -133,6 +133,11 @@ def bench_node(
     except OcrFarmError as err:
         typer.echo(f"ocrfarm bench node: {err}", err=True)
         raise typer.Exit(3) from None
+    if not node_bench.has_pictures():
+        typer.echo(
+            "ocrfarm bench node: the page to read is not here (images leave it out); install ocrfarm[worker]", err=True
+        )
+        raise typer.Exit(3)
     for what, told in node_bench.machine():
         typer.echo(f"{what}: {told}")
     rows = []

@@ -134,6 +134,11 @@ def drawn_page() -> Any:
     return page
 
 
+def has_pictures() -> bool:
+    """Images for containers leave out what only making models needs."""
+    return (resources.files("ocrfarm_models") / "calibration_pictures").is_dir()
+
+
 def _lines() -> Iterator[Any]:
     """Pictures of lines, wide ones with dark writing on a light ground, in the order of their names."""
     import cv2
