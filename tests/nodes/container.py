@@ -44,25 +44,33 @@ def wheel(folder: Path) -> Path:
     return made
 
 
-def image(tag: str, folder: Path, base: str, constraints: str = "") -> str:
-    """A machine on which install.sh has run. `constraints`: pip's, where another version than the newest is needed. Docker keeps what did
-    not change."""
+def image(tag: str, folder: Path, base: str, **other: str) -> str:
+    """A machine on which install.sh has run, with the lock file's libraries; `other`: another version of one of them. Docker keeps the
+    layers that did not change."""
     context = folder / "context"
     (context / "infra").mkdir(parents=True)
     shutil.copytree(ROOT / "infra" / "pi", context / "infra" / "pi")
     wheel(context)
-    (context / "constraints.txt").write_text(constraints)
-    arguments = [
-        f"PYTHON_IMAGE={base}",
-        *(name for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST") if name in os.environ),
-    ]
+    (context / "requirements.txt").write_text("\n".join(locked(**other)) + "\n")
+    passed = [name for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST") if name in os.environ]
     docker(
         "build", "--quiet", f"--network={os.environ.get('BUILD_NETWORK', 'default')}", "--tag", tag,
-        "--file", str(ROOT / "tests" / "nodes" / "node.Dockerfile"),
-        *(part for argument in arguments for part in ("--build-arg", argument)), str(context),
+        "--file", str(ROOT / "tests" / "nodes" / "node.Dockerfile"), "--build-arg", f"PYTHON_IMAGE={base}",
+        *(part for name in passed for part in ("--build-arg", name)), str(context),
         timeout=3600,
     )  # fmt: skip
     return tag
+
+
+def locked(**other: str) -> list[str]:
+    """What `ocrfarm[worker]` needs, in pip's words."""
+    uv = Path(sys.executable).with_name("uv")
+    told = subprocess.run(
+        [uv, "export", "--quiet", "--frozen", "--no-dev", "--no-emit-project", "--no-hashes", "--no-annotate", "--extra", "worker"],
+        cwd=ROOT, capture_output=True, text=True, check=True, timeout=120,
+    ).stdout  # fmt: skip
+    rows = [row for row in told.splitlines() if row and not row.startswith("#")]
+    return [f"{name}=={other[name]}" if (name := row.partition("==")[0]) in other else row for row in rows]
 
 
 @contextmanager

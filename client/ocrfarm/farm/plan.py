@@ -96,6 +96,7 @@ def _programs(settings: Settings, redis: EmbeddedRedis | None, doors: Sequence[s
         """Each part gets the password of its own Redis user and of no other; with one's own Redis all parts are its one user."""
         # The command line's key is no part's; Flower's login goes to it under its own name (`_flower_login`).
         own: dict[str, object] = {"api_key": None, "flower_user": None, "flower_password": None}
+        own |= {"join_url": None, "node_token": None}  # this is the farm, no node of another
         if role != "gateway":
             own["node_redis_url"] = None  # it hands the password to nodes that join
         if redis:
