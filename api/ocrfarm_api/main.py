@@ -28,6 +28,7 @@ from ocrfarm_api.routes import (
     images,
     jobs,
     keys,
+    nodes,
     results,
     webhooks,
 )
@@ -58,7 +59,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.farm = means
     # Asked for by the router, so that no route of these can be forgotten. The probes are open.
-    for room in (jobs, events, results, images, batch_files, batches, batch_results, webhooks, farm, keys):
+    for room in (jobs, events, results, images, batch_files, batches, batch_results, webhooks, farm, keys, nodes):
         app.include_router(room.router, dependencies=[Depends(caller)], responses=problems_of(401, 403))
     app.include_router(health.router)
     app.include_router(compat.router)

@@ -13,6 +13,7 @@ from ocrfarm.batches import Batches
 from ocrfarm.calls import Choices, Source
 from ocrfarm.flows import Flow, Patience, Pause
 from ocrfarm.key_calls import Keys
+from ocrfarm.node_calls import Nodes
 from ocrfarm_shared.contracts import DeadLetter, Document, FarmView, JobState, JobView, Page, ProfileView
 
 T = TypeVar("T")
@@ -182,6 +183,11 @@ class Client:
     def keys(self) -> Keys:
         """The farm's API keys."""
         return Keys(lambda call: self._run(flows.run(call, self._patience)))
+
+    @property
+    def nodes(self) -> Nodes:
+        """The farm's worker nodes."""
+        return Nodes(lambda call: self._run(flows.run(call, self._patience)))
 
     # ------------------------------------------------------------------------------------------------ the driver
     def _run(self, flow: Flow[T]) -> T:

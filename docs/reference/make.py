@@ -47,21 +47,27 @@ def _commands(command: Any, name: str) -> Iterator[str]:
         if one.hidden:
             continue
         if hasattr(one, "commands"):
+            if one.invoke_without_command:
+                yield from _command(one, f"{name} {short}")
             yield from _commands(one, f"{name} {short}")
             continue
-        yield f"## {name} {short}\n\n{one.help or ''}\n"
-        rows = []
-        for parameter in one.params:
-            if parameter.name == "help" or getattr(parameter, "hidden", False):
-                continue
-            written = (
-                ", ".join(f"`{option}`" for option in parameter.opts)
-                if parameter.opts[0].startswith("-")
-                else parameter.name.upper()
-            )
-            rows.append((written, getattr(parameter, "help", None) or ""))
-        if rows:
-            yield table(("option", "what it does"), rows)
+        yield from _command(one, f"{name} {short}")
+
+
+def _command(one: Any, name: str) -> Iterator[str]:
+    yield f"## {name}\n\n{one.help or ''}\n"
+    rows = []
+    for parameter in one.params:
+        if parameter.name == "help" or getattr(parameter, "hidden", False):
+            continue
+        written = (
+            ", ".join(f"`{option}`" for option in parameter.opts)
+            if parameter.opts[0].startswith("-")
+            else parameter.name.upper()
+        )
+        rows.append((written, getattr(parameter, "help", None) or ""))
+    if rows:
+        yield table(("option", "what it does"), rows)
 
 
 def http() -> str:

@@ -6,6 +6,7 @@ goes. Its name says all that there is to choose; sizes are a few, so that nobody
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Literal, Self, cast, get_args
 
@@ -48,3 +49,9 @@ class Artefact:
     @property
     def media_type(self) -> str:
         return _TYPES[self.form]
+
+
+def made_content(unit: str, token: int) -> str:
+    """What stands for the content in the name of a made file's blob: the attempt that made it, so that it never meets a file that is just
+    being unlinked, nor one of another attempt."""
+    return hashlib.sha256(f"{unit}:{token}".encode()).hexdigest()

@@ -279,10 +279,18 @@ class ProcessView(Travelling):
 
 
 class NodeView(Travelling):
+    """A machine with worker processes. `name` is its id."""
+
     name: str
     slots: int
     version: str = ""
     info: dict[str, Any] = {}
+    state: str = Field(
+        "serving",
+        description="serving; draining: it takes no more pages and still reads some; drained: it takes none; away: it joined once, and no "
+        "process of it is alive.",
+    )
+    seen_at: float | None = Field(None, description="When a node that joined last asked the gateway.")
 
 
 class FarmView(Travelling):

@@ -15,6 +15,7 @@
     │   ├── NotSucceeded          409 not_succeeded
     │   ├── BatchClosed           409 batch_closed
     │   ├── BatchFull             413 batch_full
+    │   ├── CannotJoin            409 cannot_join       (a node, to this farm)
     │   ├── Expired               410 expired
     │   ├── Unauthorized          401 unauthorized
     │   ├── Forbidden             403 forbidden
@@ -36,7 +37,8 @@
         ├── Timeout               timeout
         ├── OutOfMemory           out_of_memory
         ├── DeadlineExceeded      deadline_exceeded
-        ├── BlobMissing           blob_missing
+        ├── BlobMissing           410 blob_missing
+        ├── NodeDiskFull          node_disk_full    (of a node that joined)
         ├── ModelUnavailable      model_unavailable
         └── Internal              internal          (unknown: a generic sentence out, everything to the log)
 
@@ -159,6 +161,14 @@ class BatchFull(RequestError):
     default = "The batch holds as many documents as this farm takes in one; make another for the rest."
 
 
+class CannotJoin(RequestError):
+    code, status, title = "cannot_join", 409, "Cannot join"
+    default = (
+        "This farm does not say how nodes elsewhere reach its Redis. Whoever runs it sets OCRFARM_REDIS_HOST (for the Redis that "
+        "`ocrfarm up` starts) or OCRFARM_NODE_REDIS_URL (for one of its own), and starts it again."
+    )
+
+
 class Expired(RequestError):
     code, status, title, default = "expired", 410, "Expired", "The result has expired; submit the document again."
 
@@ -274,7 +284,16 @@ class DeadlineExceeded(FarmError):
 
 
 class BlobMissing(FarmError):
-    code, default = "blob_missing", "The uploaded file is no longer in the store; submit the document again."
+    code, status, title = "blob_missing", 410, "Upload gone"
+    default = "The uploaded file is no longer in the store; submit the document again."
+
+
+class NodeDiskFull(FarmError):
+    code, default = (
+        "node_disk_full",
+        "The disk of the node that took this page is full, so that the document could not be fetched; free some of it, or lower "
+        "OCRFARM_NODE_CACHE_MB there.",
+    )
 
 
 class ModelUnavailable(FarmError):

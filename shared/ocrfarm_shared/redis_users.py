@@ -26,9 +26,10 @@ SCRIPTS: Mapping[Role, tuple[str, ...]] = {
         *("key_create", "key_find", "key_list", "key_revoke", "keys_open", "ask"),
         *("batch_create", "batch_refuse", "batch_view", "batch_list", "batch_items"),
         *("batch_close", "batch_stop", "batch_stopping"),
+        *("node_join", "node_list", "node_drain", "holding"),
     ),
     "dispatcher": ("sweep", "reap", "lead", "batch_tend", "hook_take", "hook_done"),
-    "worker": ("claim", "heartbeat", "farewell", "finish", "plan", "fail", "pages", "made"),
+    "worker": ("claim", "heartbeat", "farewell", "finish", "plan", "fail", "give_back", "pages", "made"),
     "flower": (),
 }
 
@@ -69,6 +70,8 @@ _UNITS = (
         "{ns}:profiles",
         "{ns}:delayed",
         "{ns}:slots",
+        "{ns}:resting",
+        "{ns}:drained",
         "{ns}:stats",
         "{ns}:making:*",
         "{ns}:made:*",
@@ -85,6 +88,7 @@ _GAUGES = ("{ns}:process:*", "{ns}:rate:*")
 _API_KEYS = ("{ns}:key:*", "{ns}:keys", "{ns}:keys_on")  # hashed; the gateway's alone
 _QUOTAS = ("{ns}:quota:*", "{ns}:refused:*")
 _PAGES = ("{ns}:pages:*",)  # how many a tenant had read, by hours
+_NODES = ("{ns}:nodes",)  # those that joined, by id
 _EVENTS = ("{ns}:events",)
 
 # ---------------------------------------------------------------------------------------------------- Celery
@@ -110,6 +114,7 @@ RIGHTS: Mapping[Role, Rights] = {
             (
                 "hdel",
                 "hkeys",
+                "hlen",
                 "incrby",
                 "lindex",
                 "llen",
@@ -123,7 +128,7 @@ RIGHTS: Mapping[Role, Rights] = {
             ),
             ("info",),  # how full it is, so that a farm that has no room says so
         ),
-        _all(_UNITS, _ENDS, _UPLOADS, _LISTS, _GAUGES, _API_KEYS, _QUOTAS, _PAGES),
+        _all(_UNITS, _ENDS, _UPLOADS, _LISTS, _GAUGES, _API_KEYS, _QUOTAS, _PAGES, _NODES),
         _EVENTS,
     ),
     "dispatcher": Rights(

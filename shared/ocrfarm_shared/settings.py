@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any, Literal, Self, get_args
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 PREFIX = "OCRFARM_"
+NODE_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 
 class SettingsError(Exception):
@@ -64,6 +65,13 @@ class Settings(BaseModel):
         "everysec",
         pattern="^(everysec|always)$",
         description="Of the embedded Redis: how much a power loss may cost; docs/reliability.md has both prices.",
+    )
+    redis_host: str | None = Field(
+        None,
+        pattern=r"^[0-9A-Za-z][0-9A-Za-z.:-]{0,252}$",
+        description="Of the embedded Redis: an address of this machine, in a private network or a tunnel, that it listens on too, so that "
+        "nodes elsewhere can join; 127.0.0.1: nodes of this machine alone; left out: none joins.",
+        json_schema_extra={"takes": "one address of this machine, such as 192.168.1.10"},
     )
     redis_maxmemory_mb: int = Field(
         1024, ge=2, description="Of the embedded Redis; when it is full the farm answers 503."
@@ -209,6 +217,24 @@ class Settings(BaseModel):
     decode_cpu_s: int = Field(60, ge=0, description="Processor seconds that opening a page may take; 0: no limit.")
     decode_max_documents: int = Field(200, ge=0, description="Opened before the process is replaced; 0: never.")
 
+    # nodes that join over the network
+    node_redis_url: str | None = Field(
+        None,
+        description="Read by the gateway: Redis as a node elsewhere reaches it, with the name and password of the user `worker` in it, "
+        "`redis://worker:…@farm:6379/0`. It is given to whoever joins with a node token; left out: nobody can.",
+    )
+    node: str | None = Field(
+        None,
+        pattern=NODE_ID,
+        description="What this worker node is called; default: its host name, and for one that joined a name of its own.",
+        json_schema_extra={"takes": "up to 64 letters, digits, dots, - and _"},
+    )
+    join_url: str | None = Field(None, description="The farm that `ocrfarm worker join` joins.")
+    node_token: str | None = Field(None, description="The node token that it shows; `ocrfarm node token` makes one.")
+    node_cache_mb: float = Field(
+        1000, gt=0, description="Uploads that a node which joined keeps on its disk, those last used."
+    )
+
     commit: str = Field("", description="Of the release that runs; images set it.")
 
     @model_validator(mode="after")
@@ -247,6 +273,14 @@ class Settings(BaseModel):
         return self
 
     # ------------------------------------------------------------------ what follows from them
+    @field_validator("redis_host")
+    @classmethod
+    def _one_address(cls, host: str | None) -> str | None:
+        """Redis speaks in clear, so it is shown to one network and never to all."""
+        if host is not None and not host.strip("0.:"):
+            raise ValueError("every address of the machine, and Redis speaks in clear: name one of a private network")
+        return host
+
     @property
     def max_upload_bytes(self) -> int:
         return int(self.max_upload_mb * 1_000_000)

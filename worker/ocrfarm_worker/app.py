@@ -20,6 +20,7 @@ from ocrfarm_shared.ledger import Ledger, calls
 from ocrfarm_shared.queue import TASK_READ_UNIT, make_app
 from ocrfarm_shared.settings import settings
 from ocrfarm_worker import hands, tasks
+from ocrfarm_worker.gate import AtTheGate
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,7 @@ def build_app() -> Celery:
     app = make_app(settings())
     tasks.register(app)
     _know_one_task(app)
+    app.steps["consumer"].add(AtTheGate)
     _take_no_orders()
     signals.setup_logging.connect(_keep_logging, weak=False)
     signals.worker_process_init.connect(_child_born, weak=False)

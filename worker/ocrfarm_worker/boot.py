@@ -11,18 +11,24 @@ import typer
 log = logging.getLogger(__name__)
 
 
+Processes = Annotated[
+    int | None, typer.Option("--processes", "-p", help="Worker processes; 0 or left out: one a core.", min=0)
+]
+Preload = Annotated[str | None, typer.Option(help="Profiles to load at the start, comma separated.")]
+
+
 def register(app: typer.Typer) -> None:
-    """Add this room's `worker` command."""
-    app.command("worker", help="Run a pool of worker processes that read pages.")(worker)
+    """Add this room's `worker` commands."""
+    group = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
+    group.callback(help="Run a pool of worker processes that read pages.")(worker)
+    group.command("join")(join)
+    app.add_typer(group, name="worker")
 
 
-def worker(
-    processes: Annotated[
-        int | None, typer.Option("--processes", "-p", help="Worker processes; 0 or left out: one a core.", min=0)
-    ] = None,
-    preload: Annotated[str | None, typer.Option(help="Profiles to load at the start, comma separated.")] = None,
-) -> None:
+def worker(context: typer.Context, processes: Processes = None, preload: Preload = None) -> None:
     """Run a pool of worker processes on this node until it is told to stop (SIGTERM)."""
+    if context.invoked_subcommand:
+        return
     from ocrfarm_shared.settings import SettingsError, prepare_worker_environment, settings
 
     try:
@@ -53,9 +59,48 @@ def worker(
 
     log.info("worker starts with %d processes", conf.worker_count)
     build_app().worker_main(
-        ["worker", "--loglevel", conf.log_level, "-n", "ocrfarm@%h", "--without-gossip", "--without-mingle"]
+        [
+            "worker",
+            "--loglevel",
+            conf.log_level,
+            "-n",
+            f"ocrfarm@{conf.node or '%h'}",
+            "--without-gossip",
+            "--without-mingle",
+        ]
         + ([] if conf.flower else ["--without-heartbeat"])
     )
+
+
+def join(
+    url: Annotated[
+        str | None, typer.Argument(help="The farm's address. [default: OCRFARM_JOIN_URL, or as last time]")
+    ] = None,
+    token: Annotated[
+        str | None,
+        typer.Argument(help="A node token, of `ocrfarm node token`. [default: OCRFARM_NODE_TOKEN, or as last time]"),
+    ] = None,
+    processes: Processes = None,
+    preload: Preload = None,
+) -> None:
+    """Join a farm on another machine and read pages for it, until told to stop (SIGTERM, Ctrl-C).
+
+    Documents come over HTTP and are kept in a cache on this node's disk; what the farm tells is kept in the state folder. A farm that is
+    away is asked again until it answers. In place of the arguments, which others on this machine can see, set OCRFARM_JOIN_URL and
+    OCRFARM_NODE_TOKEN.
+    """
+    from ocrfarm_shared.settings import SettingsError, read_settings
+    from ocrfarm_shared.telemetry import start_logging
+    from ocrfarm_worker.joined import agent
+    from ocrfarm_worker.joined.link import Refused
+
+    try:
+        conf = read_settings(workers=processes, preload=preload)
+        start_logging(conf.log_level, conf.log_format)
+        agent.run(conf, url or conf.join_url, token or conf.node_token)
+    except (SettingsError, Refused) as err:
+        typer.echo(f"ocrfarm worker join: {err}", err=True)
+        raise typer.Exit(agent.EXIT_REFUSED if isinstance(err, Refused) else 2) from None
 
 
 def check_clock(limit_s: float) -> None:

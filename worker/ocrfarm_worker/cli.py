@@ -41,8 +41,12 @@ class LayoutChoice(StrEnum):
 
 
 def register(app: typer.Typer) -> None:
-    """Add this room's commands: `read` and `worker`."""
+    """Add this room's commands: `read`, `bench` and `worker`."""
     app.command("read", help="Read documents in this process, without a farm.")(read)
+    bench = typer.Typer(name="bench", help="Measure this machine.", no_args_is_help=True, rich_markup_mode=None)
+    bench.callback()(lambda: None)
+    bench.command("node")(bench_node)
+    app.add_typer(bench)
     boot.register(app)
 
 
@@ -100,6 +104,48 @@ def read(
             progress.remove_task(task)
     if failed:
         raise typer.Exit(1)
+
+
+def bench_node(
+    profiles: Annotated[
+        str, typer.Option(help="Comma separated; left out: the default one and `fast`, the smallest.")
+    ] = "",
+    seconds: Annotated[float, typer.Option(min=1, help="Of each measurement.")] = 30.0,
+    processes: Annotated[
+        int, typer.Option("--processes", "-p", min=0, help="The most at once; 0: as many as a worker here would run.")
+    ] = 0,
+) -> None:
+    """How quickly this machine reads, what memory that takes, how hot it gets: a table in Markdown, one row a measurement.
+
+    Stop the node's worker first (`systemctl stop ocrfarm-node`), or both are measured.
+    """
+    from ocrfarm_models.build import build
+    from ocrfarm_shared.errors import OcrFarmError
+    from ocrfarm_shared.profiles import default_profile, get_profile
+    from ocrfarm_shared.settings import settings
+    from ocrfarm_worker import node_bench
+
+    most = processes or settings().worker_count
+    names = [name.strip() for name in profiles.split(",") if name.strip()] or [default_profile(), "fast"]
+    try:
+        for name in names:
+            build(list(get_profile(name).models), tell=lambda what: typer.echo(what, err=True))
+    except OcrFarmError as err:
+        typer.echo(f"ocrfarm bench node: {err}", err=True)
+        raise typer.Exit(3) from None
+    if not node_bench.has_pictures():
+        typer.echo(
+            "ocrfarm bench node: the page to read is not here (images leave it out); install ocrfarm[worker]", err=True
+        )
+        raise typer.Exit(3)
+    for what, told in node_bench.machine():
+        typer.echo(f"{what}: {told}")
+    rows = []
+    for name in names:
+        for count in sorted({1, most}):
+            typer.echo(f"{name}, {count} at once, {seconds:g} s", err=True)
+            rows.append(node_bench.measure(name, count, seconds))
+    typer.echo(f"\n{node_bench.as_markdown(rows)}")
 
 
 def read_file(

@@ -20,11 +20,14 @@ from ocrfarm_models.engines import Engines
 from ocrfarm_shared.counting import tally
 from ocrfarm_shared.ledger import Ledger, calls
 from ocrfarm_shared.profiles import default_profile, get_profile
-from ocrfarm_shared.settings import Settings
+from ocrfarm_shared.settings import Settings, SettingsError
 from ocrfarm_shared.version import version
 from ocrfarm_worker import counted
 from ocrfarm_worker.decoding.parent import Caps, Decoder
+from ocrfarm_worker.gate import GATE
 from ocrfarm_worker.page_log import PageLog
+from ocrfarm_worker.uploads import SharedFolder, Uploads
+from ocrfarm_worker.warmth import warmth
 
 log = logging.getLogger(__name__)
 
@@ -44,9 +47,10 @@ class Hands:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.ledger = Ledger.open(settings)
-        self.node = platform.node() or "node"
+        self.node = settings.node or platform.node() or "node"
         self.process = f"{self.node}:{os.getpid()}:{time.time_ns() // 1_000_000}"
         self.decoder = Decoder(Caps.of(settings))
+        self.uploads = _uploads(settings)
         self.page_log = PageLog()
         self.pages_read = 0  # by this process since it began
         self.page_s: float | None = None  # what a page takes, of late
@@ -113,7 +117,7 @@ class Hands:
             held = None
         counts = tally.take()
         try:
-            self.ledger(
+            pulse = self.ledger(
                 calls.heartbeat(
                     self.process,
                     self._about(held),
@@ -127,6 +131,10 @@ class Hands:
         except BaseException:
             tally.give_back(counts)
             raise
+        if pulse.drained:
+            GATE.close_for(self.settings.lease_s)
+        elif GATE.closed:
+            GATE.open()
 
     def _about(self, held: Holding | None) -> dict[str, Any]:
         return {
@@ -138,7 +146,22 @@ class Hands:
             "pages_read": self.pages_read,
             "page_s": self.page_s and round(self.page_s, 4),
             "memory": counted.memory_bytes(self.decoder.pid),
+            "host": warmth(),
         }
+
+
+def _uploads(settings: Settings) -> Uploads:
+    """The gateway's folder; over HTTP for a node that joined. Raises SettingsError."""
+    if not settings.join_url:
+        return SharedFolder(settings.blob_folder)
+    from ocrfarm_worker.joined.cache import Cache
+    from ocrfarm_worker.joined.link import Link
+    from ocrfarm_worker.joined.uploads import OverHttp
+
+    if not settings.node_token:
+        raise SettingsError("OCRFARM_JOIN_URL is set and OCRFARM_NODE_TOKEN is not; `ocrfarm worker join` sets both.")
+    cache = Cache(settings.state / "uploads", int(settings.node_cache_mb * 1e6))
+    return OverHttp(Link(settings.join_url, settings.node_token), cache)
 
 
 _hands: Hands | None = None

@@ -14,11 +14,10 @@ from celery import Celery
 from celery.app.task import Task
 from celery.worker.request import Request
 
-from ocrfarm_shared.blobs import BlobStore
 from ocrfarm_shared.contracts import SCHEMA_VERSION, Page
-from ocrfarm_shared.errors import BlobMissing, DecodeTimeout, Internal, OcrFarmError, OutOfMemory, Timeout
+from ocrfarm_shared.errors import DecodeTimeout, Internal, OcrFarmError, OutOfMemory, Timeout
 from ocrfarm_shared.fingerprint import reader_print
-from ocrfarm_shared.ledger import artefact_calls, calls
+from ocrfarm_shared.ledger import artefact_calls, calls, node_calls
 from ocrfarm_shared.ledger.records import ClaimedUnit
 from ocrfarm_shared.profiles import get_profile, model_versions
 from ocrfarm_shared.queue import TASK_READ_UNIT
@@ -26,8 +25,10 @@ from ocrfarm_shared.telemetry import log_context
 from ocrfarm_worker import counted, pipeline
 from ocrfarm_worker.document import Limits
 from ocrfarm_worker.export.make import make
+from ocrfarm_worker.gate import GATE
 from ocrfarm_worker.hands import Hands, hands
 from ocrfarm_worker.insisting import insist
+from ocrfarm_worker.uploads import NotHeld, NotNow
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +74,8 @@ def work(unit: str, *, owner: str, me: Hands) -> str:
     if isinstance(claimed, str):
         if claimed == "newer":
             log.warning("%s is for workers of a later release; left for them", unit)
+        if claimed == "drained":
+            GATE.close_for(settings.lease_s)
         return claimed
     with log_context(**_ids(claimed)):
         me.hold(unit, claimed.token)
@@ -81,6 +84,11 @@ def work(unit: str, *, owner: str, me: Hands) -> str:
             done = _do(claimed, me)
         except OcrFarmError as err:
             return _failed(claimed, err, me)
+        except NotNow as err:
+            return _given_back(claimed, err, me)
+        except NotHeld as err:
+            log.info("let go: %s", err)
+            return "gone"
         except SoftTimeLimitExceeded:
             return _failed(claimed, Timeout(), me)
         except MemoryError:
@@ -101,9 +109,11 @@ def _ids(claimed: ClaimedUnit) -> dict[str, object]:
 
 
 def _do(claimed: ClaimedUnit, me: Hands) -> bool:
-    path = BlobStore(me.settings.blob_folder).path(claimed.blob)
-    if not path.exists():
-        raise BlobMissing
+    with me.uploads.held(claimed) as path:
+        return _record(claimed, path, me)
+
+
+def _record(claimed: ClaimedUnit, path: Path, me: Hands) -> bool:
     limits = Limits.of(me.settings)
     if claimed.kind == "plan":
         with opening(me):
@@ -165,4 +175,10 @@ def _failed(claimed: ClaimedUnit, error: OcrFarmError, me: Hands) -> str:
     call = calls.fail(
         claimed.unit, error, token=claimed.token, max_attempts=me.settings.max_attempts, log=me.page_log.lines()
     )
+    return insist(me.ledger, call, me.settings.lease_s)
+
+
+def _given_back(claimed: ClaimedUnit, why: NotNow, me: Hands) -> str:
+    log.warning("given back for %.0f s: %s", why.seconds, why)
+    call = node_calls.give_back(claimed.unit, claimed.token, delay_s=why.seconds)
     return insist(me.ledger, call, me.settings.lease_s)

@@ -47,7 +47,7 @@ async def get_farm(farm: TheFarm, caller: Watcher) -> Response:
         FarmView(
             version=version(),
             commit=farm.settings.commit or commit(),
-            nodes=_nodes(state, whole=Role.ADMIN in caller.roles),
+            nodes=nodes_of(state, whole=Role.ADMIN in caller.roles),
             slots=state.slots,
             queued_units=state.queued + state.published,
             running_units=state.running,
@@ -59,7 +59,7 @@ async def get_farm(farm: TheFarm, caller: Watcher) -> Response:
     )
 
 
-def _nodes(state: FarmState, *, whole: bool) -> list[NodeView]:
+def nodes_of(state: FarmState, *, whole: bool) -> list[NodeView]:
     """Worker processes by the node that they run on, with the pages that they read since each began.
 
     With `whole`: which units they read, of whatever tenant.
@@ -72,7 +72,9 @@ def _nodes(state: FarmState, *, whole: bool) -> list[NodeView]:
             name=name,
             slots=len(processes),
             version=str(processes[0].get("version") or ""),
+            state=_state(name, processes, state),
             info={
+                **_hosts(processes),
                 "profiles": sorted({str(p) for said in processes for p in _texts(said.get("profiles"))}),
                 "pages_read": sum(n for said in processes if isinstance(n := said.get("pages_read"), int)),
                 **({"reading": [said["reading"] for said in processes if said.get("reading")]} if whole else {}),
@@ -80,6 +82,17 @@ def _nodes(state: FarmState, *, whole: bool) -> list[NodeView]:
         )
         for name, processes in by_name.items()
     ]
+
+
+def _state(name: str, processes: list[dict[str, object]], state: FarmState) -> str:
+    if name not in state.drained:
+        return "serving"
+    return "draining" if any(said.get("reading") for said in processes) else "drained"
+
+
+def _hosts(processes: list[dict[str, object]]) -> dict[str, object]:
+    """What a process says of its machine: temperature, throttling, trouble. Any of them has it; the last is as good as the first."""
+    return {k: v for said in processes if isinstance(host := said.get("host"), dict) for k, v in host.items()}
 
 
 def _texts(value: object) -> list[object]:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from ocrfarm.cli import dead, keys
+from ocrfarm.cli import dead, keys, node
 
 Url = Annotated[str | None, typer.Option("--url", help="The farm's address. [default: OCRFARM_URL, or this machine's]")]
 Key = Annotated[str | None, typer.Option("--key", help="API key. [default: OCRFARM_API_KEY]", show_default=False)]
@@ -18,6 +18,7 @@ def register(app: typer.Typer) -> None:
         app.command("list" if command is jobs else None)(command)
     app.add_typer(keys.app, name="keys")
     app.add_typer(dead.app, name="dead")
+    app.add_typer(node.app, name="node")
 
 
 def submit(

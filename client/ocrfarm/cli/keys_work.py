@@ -108,7 +108,8 @@ def _own_door(*, making: bool) -> Iterator[Owner]:
         raise FarmUnavailable(f"The farm's Redis does not answer ({err}); see OCRFARM_REDIS_URL.") from None
 
 
-def make(wish: Wish, url: str | None, key: str | None, *, quiet: bool) -> None:
+def make(wish: Wish, url: str | None, key: str | None, *, quiet: bool, use: str = "") -> None:
+    """`use`: a sentence on what to do with it, in place of the usual one."""
     asked = wish.checked()
     with keeper(url, key, making=True) as keys:
         # Asked before: over HTTP, whoever needed no key until now may list none any more once the first is made.
@@ -121,7 +122,9 @@ def make(wish: Wish, url: str | None, key: str | None, *, quiet: bool) -> None:
         return
     console = Console(stderr=True)  # the key alone goes to stdout
     console.print(_facts(made))
-    console.print("This is the only time that the key is shown. Send it as `X-API-Key: …`, or set OCRFARM_API_KEY.")
+    console.print(
+        f"This is the only time that the key is shown. {use or 'Send it as `X-API-Key: …`, or set OCRFARM_API_KEY.'}"
+    )
     if first:
         console.print("It is the first one: from now on this farm asks everybody for a key.", style="yellow")
 

@@ -2,7 +2,7 @@
 
 AOF with a fsync a second (or every write, OCRFARM_REDIS_FSYNC), so that a killed farm goes on where it was; noeviction, because every
 key is somebody's job; loopback and random passwords, because every other user of this machine can reach loopback; a user for each part
-of the farm, who can do that part's work alone (redis_users.py).
+of the farm, who can do that part's work alone (redis_users.py). For nodes that join it listens on one more address (OCRFARM_REDIS_HOST).
 """
 
 from __future__ import annotations
@@ -87,10 +87,19 @@ class EmbeddedRedis:
     folder: Path
     port: int
     passwords: Mapping[str, str]
+    host: str | None = None
+    """Where it listens beside 127.0.0.1, for nodes that join; None: nowhere."""
 
     @classmethod
     def prepare(
-        cls, server: Server, folder: Path, port: int, maxmemory_mb: int, namespace: str = "of", fsync: str = "everysec"
+        cls,
+        server: Server,
+        folder: Path,
+        port: int,
+        maxmemory_mb: int,
+        namespace: str = "of",
+        fsync: str = "everysec",
+        host: str | None = None,
     ) -> EmbeddedRedis:
         """Write its files. Raises CannotStart where a newer Redis wrote the data, which this one would not find."""
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -103,7 +112,7 @@ class EmbeddedRedis:
         _secret(written, server.title)
         kept = folder / "passwords"
         passwords = new_passwords() | (json.loads(kept.read_text("ascii")) if kept.exists() else {})
-        redis = cls(server, folder, port, passwords)
+        redis = cls(server, folder, port, passwords, host)
         _secret(kept, json.dumps(passwords))
         _secret(folder / "url", f"redis://{ADMIN}:{passwords[ADMIN]}@127.0.0.1:{port}/0")
         _secret(folder / "users.acl", acl_file(namespace, passwords))
@@ -116,7 +125,7 @@ class EmbeddedRedis:
 
         return "\n".join(
             [
-                "bind 127.0.0.1",
+                " ".join(dict.fromkeys(["bind", "127.0.0.1", self.host or "127.0.0.1"])),
                 "protected-mode yes",
                 f"port {self.port}",
                 f"aclfile {quoted(self.folder / 'users.acl')}",
@@ -141,6 +150,14 @@ class EmbeddedRedis:
     def url(self) -> str:
         """Without a user; each part has its own."""
         return f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def node_url(self) -> str | None:
+        """For nodes that join: with the worker's user and password. None where it listens to this farm alone."""
+        if self.host is None:
+            return None
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"redis://worker:{self.passwords['worker']}@{host}:{self.port}/0"
 
     def answers(self) -> bool:
         import redis

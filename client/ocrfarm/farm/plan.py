@@ -82,9 +82,11 @@ def make(settings: Settings) -> Plan:
             settings.redis_maxmemory_mb,
             settings.namespace,
             settings.redis_fsync,
+            settings.redis_host,
         )
         update |= {"redis_port": port, "redis_url": redis.url}
         update |= {"redis_user": "gateway", "redis_password": redis.passwords["gateway"]}
+        update |= {"node_redis_url": redis.node_url}
     settings = read_settings({}, **(settings.model_dump() | update))
     return Plan(settings, redis, list(_programs(settings, redis, doors)))
 
@@ -94,6 +96,9 @@ def _programs(settings: Settings, redis: EmbeddedRedis | None, doors: Sequence[s
         """Each part gets the password of its own Redis user and of no other; with one's own Redis all parts are its one user."""
         # The command line's key is no part's; Flower's login goes to it under its own name (`_flower_login`).
         own: dict[str, object] = {"api_key": None, "flower_user": None, "flower_password": None}
+        own |= {"join_url": None, "node_token": None}  # this is the farm, no node of another
+        if role != "gateway":
+            own["node_redis_url"] = None  # it hands the password to nodes that join
         if redis:
             own |= {"redis_user": role, "redis_password": redis.passwords[role] if role else None}
         return settings.model_copy(update=own).child_environment() | {"PYTHONUNBUFFERED": "1"}

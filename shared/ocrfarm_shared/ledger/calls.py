@@ -248,7 +248,7 @@ def list_dead_letters(tenant: str, *, cursor: str | None = None, limit: int = 20
 # ---------------------------------------------------------------------------------------------------- working
 
 
-Refused = Literal["gone", "foreign", "newer"]
+Refused = Literal["gone", "foreign", "newer", "drained"]
 
 
 def claim(
@@ -256,7 +256,8 @@ def claim(
 ) -> Call[ClaimedUnit | Refused]:
     """Take a unit. `owner` is the Celery task id, `schema` the newest that the caller understands.
 
-    'gone': ended or cancelled; 'foreign': somebody else is reading it; 'newer': it is for workers of a later release.
+    'gone': ended or cancelled; 'foreign': somebody else is reading it; 'newer': it is for workers of a later release; 'drained': this node
+    is to take no more, and the unit was published anew for others.
     """
 
     def parse(a: dict[str, Any]) -> ClaimedUnit | Refused:
@@ -272,10 +273,12 @@ def claim(
 
 @dataclass(frozen=True)
 class Pulse:
-    """`stale`: the unit is somebody else's now; `cancelled`: nobody wants it any more. `now`: Redis' clock."""
+    """`stale`: the unit is somebody else's now; `cancelled`: nobody wants it any more. `now`: Redis' clock. `drained`: the node is to take
+    no more units."""
 
     state: Literal["idle", "held", "stale", "cancelled"]
     now: float
+    drained: bool = False
 
 
 def heartbeat(
@@ -292,6 +295,7 @@ def heartbeat(
     ones. `counters`: what it counted since the last heartbeat (counting.py); a heartbeat whose answer was lost may count twice."""
     arguments = {
         "process": process,
+        "node": info.get("node"),
         "info": json.dumps(info),
         "lease_s": lease_s,
         "unit": unit,
@@ -299,7 +303,7 @@ def heartbeat(
         "log": list(log) if log else None,
         "counters": dict(counters or {}),
     }
-    return Call("heartbeat", lambda a: Pulse(a["state"], a["now"]), arguments)
+    return Call("heartbeat", lambda a: Pulse(a["state"], a["now"], bool(a.get("drained"))), arguments)
 
 
 def farewell(process: str, *, counters: Mapping[str, int] | None = None) -> Call[None]:

@@ -158,6 +158,8 @@ class FarmState:
     stats: dict[str, int]
     profiles: dict[str, dict[str, int]]
     processes: dict[str, dict[str, Any]]
+    drained: frozenset[str] = frozenset()
+    """Ids of the nodes that are to take no more."""
 
     @classmethod
     def of(cls, answer: dict[str, Any]) -> Self:
@@ -175,6 +177,7 @@ class FarmState:
             stats={k: int(v) for k, v in (answer["stats"] or {}).items()},
             profiles=answer["profiles"] or {},
             processes={name: json.loads(info) for name, info in answer["processes"] or ()},
+            drained=frozenset(answer.get("drained") or ()),
         )
 
 

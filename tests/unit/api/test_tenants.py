@@ -29,7 +29,7 @@ DIALECTS = {
     "/api/ocr",
     "/predict",
 }  # errors in other services' shapes; tests/unit/api/test_compat.py has two tenants there
-NO_DOCUMENTS = {"/v1/profiles", "/v1/farm", "/metrics"}  # of the farm, the same for all
+NO_DOCUMENTS = {"/v1/profiles", "/v1/farm", "/v1/nodes", "/v1/nodes/join", "/metrics"}  # of the farm, the same for all
 # What each route needs beside a key: the roles of which one is enough.
 ROLES = {
     ("POST", "/v1/jobs"): {"submit"},
@@ -62,6 +62,12 @@ ROLES = {
     ("POST", "/v1/keys"): {"admin"},
     ("GET", "/v1/keys"): {"admin"},
     ("DELETE", "/v1/keys/{key_id}"): {"admin"},
+    ("POST", "/v1/nodes/join"): {"node"},
+    ("GET", "/v1/nodes"): {"read", "admin"},
+    ("POST", "/v1/nodes/{node_id}/drain"): {"admin"},
+    ("POST", "/v1/nodes/{node_id}/undrain"): {"admin"},
+    ("GET", "/v1/nodes/units/{unit}/upload"): {"node"},
+    ("PUT", "/v1/nodes/units/{unit}/made"): {"node"},
     ("GET", "/metrics"): {"read", "admin"},
     **{("POST", path): set() for path in DIALECTS},  # both submit and read: no role is enough alone
 }
@@ -135,12 +141,15 @@ NEVER = "0" * 32
 
 def send(client: httpx.Client, method: str, path: str, job_id: str, batch_id: str = f"batch_{NEVER}") -> httpx.Response:
     """The request that the route takes, about that job or batch."""
-    where = path.format(job_id=job_id, batch_id=batch_id, key_id="0" * 16)
+    names = {"key_id": "0" * 16, "node_id": "pi-1", "unit": f"run_{NEVER}:1"}
+    where = path.format(job_id=job_id, batch_id=batch_id, **names) + ("?token=1" if "{unit}" in path else "")
     assert "{" not in where, f"say here what {path} is about"
     if (method, path) in {("POST", "/v1/jobs"), ("POST", "/v1/batches/{batch_id}/files")}:
         return client.post(where, files={"file": png()})
     if path == "/v1/events":
         return client.get(where, params={"jobs": job_id})
+    if (method, path) == ("POST", "/v1/nodes/join"):
+        return client.post(where, json={"id": "pi-1"})
     if (method, path) == ("POST", "/v1/keys"):
         return client.post(where, json={"tenant": "c"})
     return client.request(method, where)

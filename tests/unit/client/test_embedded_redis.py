@@ -133,3 +133,23 @@ def test_one_that_cannot_start_says_why_at_once(tmp_path: Path, server: Server) 
 def test_version_of_what_is_no_redis() -> None:
     assert version_of(Path("/bin/true")) is None
     assert version_of(Path("/no/such/program")) is None
+
+
+def test_it_listens_for_nodes_where_it_is_told_to(server: Server, tmp_path: Path) -> None:
+    """At that address too, with the worker's password and no more than that opens; and nowhere else."""
+    port = free_port()
+    alone = EmbeddedRedis.prepare(server, tmp_path / "alone", port, 64)
+    assert alone.node_url is None
+    embedded = EmbeddedRedis.prepare(server, tmp_path / "redis", port, 64, host="127.0.0.2")
+    assert embedded.node_url == f"redis://worker:{embedded.passwords['worker']}@127.0.0.2:{port}/0"
+    assert EmbeddedRedis.prepare(server, tmp_path / "six", port, 64, host="fd00::1").node_url.endswith(
+        f"@[fd00::1]:{port}/0"
+    )
+    with running(embedded), redis.Redis.from_url(embedded.node_url) as node:
+        assert node.ping()
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            node.get("of:key:abc")
+        with redis.Redis(host="127.0.0.2", port=port) as stranger, pytest.raises(redis.exceptions.RedisError):
+            stranger.get("of:key:abc")
+        with redis.Redis(host="127.0.0.3", port=port) as elsewhere, pytest.raises(redis.exceptions.ConnectionError):
+            elsewhere.ping()

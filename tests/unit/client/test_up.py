@@ -154,6 +154,21 @@ def test_flower_is_shown_to_others_with_a_login_alone(tmp_path: Path) -> None:
             assert "--read_only=True" in program.argv
 
 
+def test_a_farm_that_nodes_can_join(tmp_path: Path) -> None:
+    """The gateway alone can tell a node how to reach Redis, and only where that was asked for."""
+    redis_server_program()
+    made = plan.make(
+        settings(tmp_path, redis_host="127.0.0.2", join_url="http://other:8000", node_token="t", flower=False)
+    )
+    assert made.redis
+    programs = {program.name: read_settings(dict(program.env)) for program in made.programs}
+    wanted = f"redis://worker:{made.redis.passwords['worker']}@127.0.0.2:{made.redis.port}/0"
+    assert {name: told.node_redis_url for name, told in programs.items() if told.node_redis_url} == {"api": wanted}
+    assert {told.join_url for told in programs.values()} == {None}
+    assert {told.node_token for told in programs.values()} == {None}
+    made.programs[1].sockets[0].close()
+
+
 def test_ones_own_redis_is_not_started(tmp_path: Path) -> None:
     made = plan.make(settings(tmp_path, redis_url="redis://10.0.0.9:6379/3", redis_password="p", flower=False))
     assert made.redis is None

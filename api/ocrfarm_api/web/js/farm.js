@@ -118,7 +118,7 @@ function nodes() {
     return element(
       "tr",
       {},
-      element("th", { scope: "row" }, node.name),
+      element("th", { scope: "row" }, node.name, state(node)),
       element("td", { class: "number" }, `${node.slots}`),
       element("td", { class: "share" }, bar, element("span", {}, `${Math.round(100 * part)} % · ${t("pages", { n: read[n] })}`)),
       element("td", {}, (node.info.profiles || []).join(", ")),
@@ -127,6 +127,15 @@ function nodes() {
   });
   const table = element("table", {}, element("thead", {}, head), element("tbody", {}, ...rows));
   return element("div", { class: "table", tabindex: 0, role: "region", "aria-label": t("nodes") }, table);
+}
+
+// What is not as usual: a node that was drained, one that is hot or slows itself down.
+function state(node) {
+  const told = [];
+  if (node.state !== "serving") told.push(t(`node-${node.state}`));
+  if (node.info.temperature_c !== undefined) told.push(`${Math.round(node.info.temperature_c)} °C`);
+  told.push(...(node.info.throttled || []));
+  return told.length ? element("span", { class: "quiet" }, ` ${told.join(" · ")}`) : "";
 }
 
 function more() {

@@ -16,6 +16,11 @@ end
 -- Written for readers of a later release: it stays published, and the sweep offers it again until one of those comes.
 if (tonumber(run.schema or '') or 1) > A.schema then return reply({refused = 'newer'}) end
 if u.state == 'running' then return reply({refused = 'foreign'}) end
+-- A node that is to take no more popped it a moment before it heard so.
+if call('HEXISTS', key('drained'), A.node) == 1 then
+  if u.state == 'published' then publish(run.profile, unit, true) end
+  return reply({refused = 'drained'})
+end
 if u.state == 'waiting' then  -- it went back to its lane after this message was published
   call('ZREM', key('queued', run.profile), unit)
   call('ZREM', key('delayed'), unit)

@@ -1,6 +1,7 @@
 -- A worker process leaves: its slot goes at once instead of at its lease's end.
 even_when_full()
 call('ZREM', key('slots'), A.process)
+call('ZREM', key('resting'), A.process)
 call('DEL', key('process', A.process))
 for name, n in pairs(A.counters or {}) do count(name, n) end
 return reply({})

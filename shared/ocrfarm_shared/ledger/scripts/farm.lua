@@ -15,10 +15,13 @@ for _, profile in ipairs(call('SMEMBERS', key('profiles'))) do
     end
   end
 end
-for _, process in ipairs(call('ZRANGEBYSCORE', key('slots'), stamp(NOW), '+inf')) do
-  local info = call('GET', key('process', process))
-  if info then out.processes[#out.processes + 1] = {process, info} end
+for _, set in ipairs({'slots', 'resting'}) do
+  for _, process in ipairs(call('ZRANGEBYSCORE', key(set), stamp(NOW), '+inf')) do
+    local info = call('GET', key('process', process))
+    if info then out.processes[#out.processes + 1] = {process, info} end
+  end
 end
+out.drained = get(key('drained')) or {}
 local pages, tick = 0, math.floor(NOW / 10)
 for i = 1, 6 do pages = pages + tonumber(call('GET', key('rate', string.format('%d', tick - i))) or '0') end
 out.pages_per_minute = pages

@@ -1,6 +1,9 @@
 -- A worker process says that it lives; the unit that it holds, if any, keeps its lease.
 even_when_full()
-call('ZADD', key('slots'), stamp(NOW + A.lease_s), A.process)
+-- A process of a drained node is alive, and no slot that pages are handed out for.
+local drained = given(A.node) ~= nil and call('HEXISTS', key('drained'), A.node) == 1
+call('ZADD', key(drained and 'resting' or 'slots'), stamp(NOW + A.lease_s), A.process)
+call('ZREM', key(drained and 'slots' or 'resting'), A.process)
 call('SET', key('process', A.process), A.info, 'EX', math.ceil(A.lease_s))
 for name, n in pairs(A.counters or {}) do count(name, n) end
 local state = 'idle'
@@ -19,4 +22,4 @@ end
 for _, profile in ipairs(call('SMEMBERS', key('profiles'))) do
   if call('ZCARD', key('queued', profile)) > 0 then hand_out(profile) end
 end
-return reply({state = state, now = NOW})
+return reply({state = state, now = NOW, drained = drained})

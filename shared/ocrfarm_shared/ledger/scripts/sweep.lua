@@ -94,7 +94,7 @@ for _, id in ipairs(call('ZRANGEBYSCORE', key('expiry'), '-inf', stamp(NOW), 'LI
   end
 end
 -- Processes that left without a farewell.
-local vanished = call('ZREMRANGEBYSCORE', key('slots'), '-inf', stamp(NOW - 60))
+local vanished = call('ZREMRANGEBYSCORE', key('slots'), '-inf', stamp(NOW - 60)) + call('ZREMRANGEBYSCORE', key('resting'), '-inf', stamp(NOW - 60))
 if vanished > 0 then count('processes_lost', vanished) end
 call('HSET', key('stats'), 'swept_at', math.floor(NOW))
 -- Nothing is under way: a count that went wrong (a process of an older release does not keep it) begins anew.
