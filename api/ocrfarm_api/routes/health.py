@@ -43,7 +43,8 @@ async def readyz(farm: TheFarm) -> Response:
     state = await farm.ledger(calls.farm(DEFAULT_TENANT))
     if state.slots == 0:
         raise FarmUnavailable(
-            "No worker process is alive; documents are accepted and wait. Start one with `ocrfarm worker`.",
+            "No worker process takes pages: none is alive, or every node is drained. Documents are accepted and wait; `ocrfarm node list` "
+            "shows the nodes.",
             retry_after=STORE_RETRY_S,
         )
     return as_json(Ready(status="ready", version=version(), commit=farm.settings.commit or commit(), slots=state.slots))

@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 from ocrfarm_shared.artefacts import Artefact
 from ocrfarm_shared.contracts import CacheMode, JobState, OcrOptions, Page, Priority, Submission
 from ocrfarm_shared.errors import Internal, Unreadable
-from ocrfarm_shared.ledger import Ledger, artefact_calls, calls
+from ocrfarm_shared.ledger import Ledger, artefact_calls, calls, node_calls
 from ocrfarm_shared.ledger.records import ClaimedUnit
 from ocrfarm_shared.queue import queue_name
 from ocrfarm_shared.settings import Settings, read_settings
@@ -228,6 +228,18 @@ class Farm(RuleBasedStateMachine):
             assert got.attempt < 3
 
     @rule(pick=PICK)
+    def give_back(self, pick: int) -> None:
+        got = self._pick(self.held, pick)
+        if got is not None:
+            self.held.remove(got)
+            self.ledger(node_calls.give_back(got.unit, got.token, delay_s=0.001))
+
+    @rule(on=st.booleans())
+    def drain(self, on: bool) -> None:
+        """Of the one node that claims."""
+        self.ledger(node_calls.drain("n", on=on))
+
+    @rule(pick=PICK)
     def beat(self, pick: int) -> None:
         got = self._pick(self.held, pick)
         if got is None:
@@ -283,6 +295,7 @@ class Farm(RuleBasedStateMachine):
             return
         self.held.clear()  # all workers die; what they held runs out
         self.messages.clear()
+        self.ledger(node_calls.drain("n", on=False))
         for key in self.ledger.redis.scan_iter(f"{self.conf.namespace}:leases:*"):
             for unit in self.ledger.redis.zrange(key, 0, -1):
                 self.ledger.redis.zadd(key, {unit: 1})
