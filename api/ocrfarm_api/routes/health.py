@@ -43,8 +43,8 @@ async def readyz(farm: TheFarm) -> Response:
     state = await farm.ledger(calls.farm(DEFAULT_TENANT))
     if state.slots == 0:
         raise FarmUnavailable(
-            "No worker process takes pages: none is alive, or every node is drained. Documents are accepted and wait; `ocrfarm node list` "
-            "shows the nodes.",
+            "No worker process takes pages: none is alive, or every node is drained. Documents are accepted and wait. Start one with "
+            "`ocrfarm worker`, or see `ocrfarm node list`.",
             retry_after=STORE_RETRY_S,
         )
     return as_json(Ready(status="ready", version=version(), commit=farm.settings.commit or commit(), slots=state.slots))

@@ -19,6 +19,7 @@ from ocrfarm_shared.version import version
 
 CONNECT_S = 5.0
 ANSWER_S = 30.0  # also between two pieces of a file
+JOIN_S = 10.0  # whoever stops the agent waits for it
 PIECE = 256 * 1024
 
 
@@ -71,7 +72,7 @@ class Link:
     def join(self, asked: JoinRequest) -> JoinedNode:
         """What the farm tells this node. Also what is no answer of a gateway is Away: a proxy's, say, before it is up."""
         try:
-            answer = self._http.post("/v1/nodes/join", json=asked.model_dump(mode="json"))
+            answer = self._http.post("/v1/nodes/join", json=asked.model_dump(mode="json"), timeout=JOIN_S)
         except httpx.HTTPError as err:
             raise Away(f"{self.url} does not answer ({type(err).__name__})") from None
         if answer.status_code == 404:

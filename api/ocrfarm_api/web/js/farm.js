@@ -129,10 +129,12 @@ function nodes() {
   return element("div", { class: "table", tabindex: 0, role: "region", "aria-label": t("nodes") }, table);
 }
 
+const STATES = { draining: "node-draining", drained: "node-drained", away: "node-away" };
+
 // What is not as usual: a node that was drained, one that is hot or slows itself down.
 function state(node) {
   const told = [];
-  if (node.state !== "serving") told.push(t(`node-${node.state}`));
+  if (STATES[node.state]) told.push(t(STATES[node.state]));
   if (node.info.temperature_c !== undefined) told.push(`${Math.round(node.info.temperature_c)} °C`);
   told.push(...(node.info.throttled || []));
   return told.length ? element("span", { class: "quiet" }, ` ${told.join(" · ")}`) : "";
