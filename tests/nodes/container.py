@@ -17,7 +17,9 @@ from typing import Any
 import pytest
 
 from tests.running_farm import ROOT
+from tests.unit.worker.test_samples import distance
 
+SAMPLES = ROOT / "samples"
 USUAL_IMAGE = "python:3.11-slim-bookworm"
 
 
@@ -83,6 +85,12 @@ def network() -> Iterator[tuple[str, str]]:
         yield name, str(told[0]["IPAM"]["Config"][0]["Gateway"])
     finally:
         docker("network", "rm", name)
+
+
+def right(name: str, text: str) -> bool:
+    """Whether it is the sample's text, as the 8-bit models are held to (tests/unit/worker/test_samples.py): one character in a hundred."""
+    golden = (SAMPLES / "golden" / f"{name}.txt").read_text("utf8").removesuffix("\n")
+    return distance(text, golden) <= 0.01 * len(golden)
 
 
 class Container:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -16,10 +15,9 @@ from tests.documents import png
 from tests.integration.test_artefacts import ready
 from tests.integration.test_reading import unique
 from tests.joinable_farm import Joinable
-from tests.nodes.container import USUAL_IMAGE, Container, docker, engine, image, network
+from tests.nodes.container import SAMPLES, USUAL_IMAGE, Container, docker, engine, image, network, right
 from tests.running_farm import RunningFarm
 
-SAMPLES = Path(__file__).parents[2] / "samples"
 pytestmark = [pytest.mark.farm, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
@@ -73,7 +71,7 @@ def test_it_reads_the_samples_right(joinable: Joinable, node: Container) -> None
     jobs = {name: farm.submit(SAMPLES / name) for name in ("letter.png", "report.pdf", "notice-zh.png")}
     assert {view["state"] for view in farm.wait(jobs.values(), timeout=300).values()} == {"succeeded"}
     for name, job in jobs.items():
-        assert farm.text(job) == (SAMPLES / "golden" / f"{name}.txt").read_text("utf8").removesuffix("\n")
+        assert right(name, farm.text(job)), name
     assert joinable.fetched() == len(jobs)
     assert ready(farm, f"/v1/jobs/{jobs['letter.png']}/result?format=pdf").content[:5] == b"%PDF-"
 
