@@ -100,13 +100,13 @@ async def _nodes(farm: Farm, *, whole: bool, tenant: str) -> list[NodeView]:
     return found
 
 
-@router.post("/v1/nodes/{node_id}/drain", response_model=NodeView, responses=problems(404, 503))
+@router.post("/v1/nodes/{node_id}/drain", response_model=NodeView, responses=problems(404, 422, 503))
 async def drain(farm: TheFarm, caller: Admin, node_id: str) -> Response:
     """Let a node finish what it holds and take no more, until it is undrained; also after it was started anew."""
     return await _say(farm, caller.tenant, node_id, on=True)
 
 
-@router.post("/v1/nodes/{node_id}/undrain", response_model=NodeView, responses=problems(404, 503))
+@router.post("/v1/nodes/{node_id}/undrain", response_model=NodeView, responses=problems(404, 422, 503))
 async def undrain(farm: TheFarm, caller: Admin, node_id: str) -> Response:
     """Let a node that was drained take pages again."""
     return await _say(farm, caller.tenant, node_id, on=False)
