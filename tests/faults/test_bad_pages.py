@@ -84,7 +84,14 @@ def test_a_page_that_hangs_with_a_redis_restart_in_between(start_farm: Callable[
     until(lambda: farm.http.get("/v1/farm").json()["slots"] == 2, 60, "a process still hangs")
 
 
-@pytest.mark.parametrize(("width", "code"), [(inject.RUNS_OUT_OF_MEMORY, "out_of_memory"), (inject.RAISES, "internal")])
+@pytest.mark.parametrize(
+    ("width", "code"),
+    [
+        (inject.RUNS_OUT_OF_MEMORY, "out_of_memory"),
+        (inject.OPENCV_RUNS_OUT, "out_of_memory"),
+        (inject.RAISES, "internal"),
+    ],
+)
 def test_a_page_that_raises(farm: RunningFarm, width: int, code: str) -> None:
     bad = farm.submit(page("I raise", width), cache="off")
     good = submit_numbered(farm, 2)

@@ -17,6 +17,9 @@ Pixels = NDArray[np.uint8]
 # Wider than this, or lower, and the image is set into a frame before text is looked for (as RapidOCR does).
 _STRIP_RATIO = 8.0
 _STRIP_HEIGHT = 30
+# A frame grows with the square of a strip's width: that of 40,000 pixels by 100 would take 1.2 GB, and leave the detector, which sees two
+# megapixels of any page, nothing of the text. Those are looked at as they are.
+_MOST_FRAMED = 40_000_000
 
 # One line is at most so many pixels high, and at least so many times as wide as high.
 _LINE_HEIGHT = 128
@@ -38,11 +41,13 @@ class Prepared:
 
 
 def prepare(image: Pixels) -> Prepared:
-    """The page, framed above and below where it is a mere strip. `image` is uint8 (height, width, 3) BGR."""
+    """The page, framed above and below where it is a mere strip (and not of tens of thousands of pixels).
+
+    `image` is uint8 (height, width, 3) BGR."""
     height, width = image.shape[:2]
-    if height > _STRIP_HEIGHT and width <= _STRIP_RATIO * height:
-        return Prepared(image)
     wanted = 2 * max(int(width / _STRIP_RATIO), _STRIP_HEIGHT)
+    if (height > _STRIP_HEIGHT and width <= _STRIP_RATIO * height) or width * wanted > _MOST_FRAMED:
+        return Prepared(image)
     pad = max((wanted - height) // 2, 0)
     ground = [float(v) for v in np.median(np.concatenate([image[0], image[-1]]), axis=0)]
     framed = cv2.copyMakeBorder(image, pad, pad, 0, 0, cv2.BORDER_CONSTANT, value=ground)

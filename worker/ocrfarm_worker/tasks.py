@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import cv2
 from billiard.exceptions import SoftTimeLimitExceeded
 from celery import Celery
 from celery.app.task import Task
@@ -31,6 +32,8 @@ from ocrfarm_worker.insisting import insist
 from ocrfarm_worker.uploads import NotHeld, NotNow
 
 log = logging.getLogger(__name__)
+
+_CV_OUT_OF_MEMORY = -4  # cv::Error::StsNoMem
 
 
 def register(app: Celery) -> None:
@@ -93,7 +96,9 @@ def work(unit: str, *, owner: str, me: Hands) -> str:
             return _failed(claimed, Timeout(), me)
         except MemoryError:
             return _failed(claimed, OutOfMemory(), me)
-        except Exception:
+        except Exception as err:
+            if isinstance(err, cv2.error) and err.code == _CV_OUT_OF_MEMORY:
+                return _failed(claimed, OutOfMemory(), me)
             log.exception("reading failed for a reason that we do not know")
             return _failed(claimed, Internal(), me)
         finally:

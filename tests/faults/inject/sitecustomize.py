@@ -24,7 +24,7 @@ from types import CodeType, ModuleType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[3]
-HANGS, DIES, RUNS_OUT_OF_MEMORY, RAISES, TAKES_TWO_SECONDS = 901, 902, 903, 904, 905
+HANGS, DIES, RUNS_OUT_OF_MEMORY, RAISES, TAKES_TWO_SECONDS, OPENCV_RUNS_OUT = 901, 902, 903, 904, 905, 906
 PATCHES: list[tuple[str, str, str]] = [tuple(patch) for patch in json.loads(os.environ.get("FAULTS_PATCHES", "[]"))]
 
 
@@ -57,6 +57,11 @@ def misbehave(width: int) -> None:
         raise MemoryError
     if width == RAISES:
         raise ZeroDivisionError("a fault of the test's")
+    if width == OPENCV_RUNS_OUT:
+        import cv2
+        import numpy as np
+
+        cv2.copyMakeBorder(np.zeros((1, 1, 3), np.uint8), *(4 * [1_000_000]), cv2.BORDER_CONSTANT)  # 12 TB
     if width == TAKES_TWO_SECONDS:
         time.sleep(float(os.environ.get("FAULTS_SLOW_S", "2")))
 

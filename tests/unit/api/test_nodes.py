@@ -14,7 +14,7 @@ from tests.unit.api.running_gateway import Gateway, png
 
 from ocrfarm_shared.artefacts import Artefact, made_content
 from ocrfarm_shared.keys import MadeKey, NewKey, Role
-from ocrfarm_shared.ledger import artefact_calls, calls, key_calls
+from ocrfarm_shared.ledger import artefact_calls, calls, key_calls, node_calls
 from ocrfarm_shared.ledger.records import ClaimedUnit
 from ocrfarm_shared.nodes import FARMS_SETTINGS, JoinedNode
 from ocrfarm_shared.settings import read_settings
@@ -118,6 +118,17 @@ def test_a_name_is_its_nodes_until_its_token_is_revoked(farm: Farm) -> None:
     assert farm.gateway.ledger(key_calls.revoke_key(farm.node_key.id))
     assert join(other).status_code == 200
     assert join(farm.node).status_code == 401
+
+
+def test_a_revoked_tokens_nodes_hold_no_places(farm: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever stole one may join under as many names as there are places."""
+    monkeypatch.setattr(node_calls, "MOST_NODES", 5)
+    assert [join(farm.node, f"stolen-{n}").status_code for n in range(6)] == [200] * 5 + [409]
+    honest = farm.client(farm.key(Role.NODE))
+    assert join(honest).json()["code"] == "cannot_join"
+    assert farm.gateway.ledger(key_calls.revoke_key(farm.node_key.id))
+    assert join(honest).status_code == 200
+    assert {node["name"] for node in farm.admin.get("/v1/nodes").json()["nodes"]} == {"pi-1"}
 
 
 # ---------------------------------------------------------------------------------------------------- uploads

@@ -9,13 +9,14 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
+from tests.documents import page as document
 
 from ocrfarm_models.certainty import expected_error
 from ocrfarm_models.engines import Engines
 from ocrfarm_shared.contracts import Layout, OcrOptions, Page, ReadingOptions
 from ocrfarm_worker.load import Limits, LoadedPage, load_page
 from ocrfarm_worker.pipeline import read_page
-from ocrfarm_worker.preprocess import is_line
+from ocrfarm_worker.preprocess import is_line, prepare
 
 SAMPLES = Path(__file__).parents[3] / "samples"
 TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
@@ -159,6 +160,17 @@ def test_a_strip_as_a_page(engines: Engines) -> None:
     page = read(label("Invoice number 2024-0117"), engines, Layout.PAGE)
     assert page.text == "Invoice number 2024-0117"
     assert all(0 <= y <= page.height for line in page.lines for _, y in line.polygon)
+
+
+def test_a_strip_of_tens_of_thousands_of_pixels(engines: Engines) -> None:
+    """Framed like a smaller one it would be 1.2 GB, and nothing of its text be left to the detector; one of millions, terabytes."""
+    piece = np.asarray(document("Strip of paper 4711", width=900, height=160).convert("RGB").resize((562, 100)))
+    strip = np.ascontiguousarray(np.tile(piece, (1, 71, 1))[:, :, ::-1])
+    assert prepare(strip).image is strip
+    page = read(LoadedPage(strip), engines)
+    assert page.text.count("paper 4711") > 60
+    blank = np.full((1, 3_000_000, 3), 255, np.uint8)
+    assert read(LoadedPage(blank), engines).lines == []
 
 
 def stacked(*texts: str) -> np.ndarray:

@@ -137,7 +137,7 @@ const ERRORS = {
   decode_timeout: "打开此文件耗时太长。", farm_full: "农场已满，请稍后再试。", farm_unavailable: "农场暂时不可用，请稍后再试。",
   worker_lost: "识别此页的进程中断了，请重试。", timeout: "识别耗时太长。", out_of_memory: "识别此页需要太多内存。", deadline_exceeded: "超过了截止时间。",
   batch_full: "此批次已满，请开始另一个批次。", batch_closed: "此批次已关闭，不能再添加文档。", zip_bomb: "此压缩包解压后过大，未被接收。",
-  cannot_join: "此节点无法加入农场。", node_disk_full: "识别节点的磁盘已满，请告知农场管理员。",
+  cannot_join: "此农场目前不接受其他机器加入。", node_disk_full: "识别此页的机器磁盘已满，请告知农场管理员。",
   blob_missing: "上传的文件已不存在，请重新发送。", model_unavailable: "模型不可用，请告知农场管理员。", internal: "农场内部出错，详情见其日志。",
 };
 
