@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import random
 import string
+import time
 from dataclasses import dataclass, field
 
 from PIL import Image, ImageDraw, ImageFont
@@ -78,7 +79,11 @@ def _line(text: str, size: tuple[int, int]) -> Image.Image:
 def _bytes(images: list[Image.Image], kind: str) -> bytes:
     out = io.BytesIO()
     first, *rest = images
-    options = {"PDF": {"resolution": 150.0}, "TIFF": {"compression": "tiff_deflate"}}.get(kind, {})
+    made = time.gmtime(0)  # Pillow writes the second in which a PDF is made, and the same seed must make the same bytes
+    options = {
+        "PDF": {"resolution": 150.0, "creationDate": made, "modDate": made},
+        "TIFF": {"compression": "tiff_deflate"},
+    }.get(kind, {})
     many = {"save_all": True, "append_images": rest} if kind in ("PDF", "TIFF") else {}
     first.save(out, kind, **many, **options)  # type: ignore[arg-type]  # options by name, of Pillow's save
     return out.getvalue()
