@@ -83,7 +83,7 @@ class SimulatedFarm:
 
     def node(self, name: str, processes: int, page_s: float, slowness: float = 1.0, **environment: str) -> int:
         """A pool of worker processes; its parent's pid."""
-        told = {"SIMULATED_PAGE_S": str(page_s), "SIMULATED_SLOWNESS": str(slowness), "SIMULATED_NODE": name}
+        told = {"SIMULATED_PAGE_S": str(page_s), "SIMULATED_SLOWNESS": str(slowness), "OCRFARM_NODE": name}
         return self.start(f"worker-{name}", ["worker", "-p", str(processes)], **told, **environment)
 
     def stop(self, name: str) -> None:

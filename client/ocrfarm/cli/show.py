@@ -34,7 +34,8 @@ def farm(url: str | None, key: str | None) -> None:
     console.print(_nodes(view) if view.nodes else "No worker is alive: start one with `ocrfarm worker`.")
     for profile in view.profiles:
         if profile.waiting_for and view.slots:
-            console.print(f"{profile.queued_units} pages wait: {data(profile.waiting_for)}", style="yellow")
+            waits = "1 page waits" if profile.queued_units == 1 else f"{profile.queued_units} pages wait"
+            console.print(f"{waits}: {data(profile.waiting_for)}", style="yellow")
 
 
 def _nodes(view: FarmView) -> Table:

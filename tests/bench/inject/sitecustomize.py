@@ -37,8 +37,6 @@ def simulate_hands(hands: ModuleType) -> None:
     recognizer = SimpleNamespace(spec=SimpleNamespace(id="simulated"))
     hands.Engines.load = lambda profile, **_: SimpleNamespace(profile=profile.name, recognizer=recognizer)
     hands.Decoder.start = lambda _: None
-    if name := os.environ.get("SIMULATED_NODE"):
-        hands.platform = SimpleNamespace(node=lambda: name)  # type: ignore[attr-defined]  # as on a machine of its own
 
 
 def simulate_capability(capability: ModuleType) -> None:
