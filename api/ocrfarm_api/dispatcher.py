@@ -26,8 +26,9 @@ from redis.retry import Retry
 
 from ocrfarm_api.hook_sender import Sender
 from ocrfarm_shared.blobs import BlobStore
-from ocrfarm_shared.ledger import Ledger, batch_calls, calls
+from ocrfarm_shared.ledger import Ledger, batch_calls, calls, pace_calls
 from ocrfarm_shared.ledger.client import CONNECTION
+from ocrfarm_shared.pace import left_to_faster
 from ocrfarm_shared.settings import Settings
 from ocrfarm_shared.telemetry import log_context
 
@@ -68,6 +69,7 @@ class Dispatcher:
         self.blobs = BlobStore(settings.blob_folder)
         self.leads = False
         self._housekeeping_due = 0.0
+        self._paced = True  # what a former leader wrote is written anew
 
     def work(self, stop: threading.Event) -> None:
         """Rounds every `sweep_s`, for ever; while Redis is away, tries grow apart up to 5 s (and never over `sweep_s`)."""
@@ -111,6 +113,7 @@ class Dispatcher:
                     log.info("its deadline has passed")
             if max(swept.lost, swept.delayed, swept.deadlines, swept.expired) < SWEEP_LIMIT:
                 break
+        self._pace()
         tended = self.ledger(batch_calls.tend(self.settings))
         if tended.anything:
             log.info("batches: %s", tended)
@@ -119,6 +122,14 @@ class Dispatcher:
             self._find_orphans()
             self._housekeeping_due = time.monotonic() + HOUSEKEEPING_S
         return True
+
+    def _pace(self) -> None:
+        """Which processes leave the end of a backlog to faster ones."""
+        alive = self.ledger(pace_calls.processes())
+        left = left_to_faster(alive)
+        if left or self._paced:
+            self.ledger(pace_calls.leave(left, sweep_s=self.settings.sweep_s))
+        self._paced = bool(left)
 
     # ------------------------------------------------------------------ who leads
     def _lead(self) -> bool:

@@ -7,7 +7,7 @@
 #   (standard input)     the node token, of `ocrfarm node token` on the farm's machine; left out where OCRFARM_NODE_TOKEN has it
 #   --package WHAT       what pip installs: a folder of the source, a wheel, a requirement     [the checkout that this script lies in]
 #   --processes N        worker processes                                                       [by cores and memory]
-#   --preload A,B        profiles that are loaded at the start                                  [by memory]
+#   --preload A,B        profiles that it reads, and no others, loaded at the start             [by memory]
 #   --name NAME          what the node is called                                                [host name and six digits]
 #   --root FOLDER        write files there, and start nothing: for an image, or to look at them
 #   --print              only say what would be chosen
@@ -101,7 +101,8 @@ install -d -m 0700 "$root/var/lib/ocrfarm"
         echo "OCRFARM_STATE=/var/lib/ocrfarm"
         echo "OCRFARM_WORKERS=$processes"
         echo "OCRFARM_NODE_CACHE_MB=$cache_mb"
-        if [ -n "$preload" ]; then echo "OCRFARM_PRELOAD=$preload"; fi
+        # A page of another profile would need memory that is not there: it goes to other nodes.
+        if [ -n "$preload" ]; then printf 'OCRFARM_PRELOAD=%s\nOCRFARM_PROFILES=%s\n' "$preload" "$preload"; fi
         if [ -n "$name" ]; then echo "OCRFARM_NODE=$name"; fi
     } >"$root/etc/ocrfarm/node.env.part"
 )

@@ -16,7 +16,7 @@ UNREAD = LineText("", 0.0, (), "", 0.0)
 """What stands for a line that no first reader was asked about."""
 
 # So many lines of a page are asked first; where a reader is certain of none, the page is not in its script.
-_PROBES = 8
+PROBES = 8
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,10 @@ def read_first(crops: Sequence[NDArray[np.uint8]], readers: Sequence[FirstReader
     said = [UNREAD] * len(crops)
     left = list(range(len(crops)))
     for reader in readers:
-        probes = left[:: max(1, len(left) // _PROBES)][:_PROBES]
+        probes = left[:: max(1, len(left) // PROBES)][:PROBES]
         asked = set(probes)
         _ask(crops, probes, reader, said)
-        if len(probes) == _PROBES and not any(_kept(said[i], reader) for i in probes):
+        if len(probes) == PROBES and not any(_kept(said[i], reader) for i in probes):
             continue
         _ask(crops, [i for i in left if i not in asked], reader, said)
         left = [i for i in left if not _kept(said[i], reader)]

@@ -22,7 +22,7 @@ _BUDGET = 1280
 
 
 class Recognizer:
-    """Reads lines."""
+    """Reads lines. `judges_by_company`: confidence, and in doubt a text, may differ a little by the lines that one is read with."""
 
     def __init__(self, spec: ModelSpec, session: Session) -> None:
         """Raises ModelUnavailable where the model's outputs are neither `index` and `confidence` nor probabilities."""
@@ -38,6 +38,7 @@ class Recognizer:
         else:
             raise ModelUnavailable(f"{spec.id} gives {', '.join(names)}; a recogniser gives index and confidence.")
         self._grid: windows.Grid | None = None
+        self.judges_by_company = False
         # Where all probabilities lie, if the model gives them: certainty needs them.
         self._posterior = names.index("posterior") if "posterior" in names else None
 
@@ -46,15 +47,16 @@ class Recognizer:
         """Open and warm the model. Raises ModelUnavailable."""
         model = shown(spec) if spec.certainty.version else spec.path
         recognizer = cls(spec, Session(model, name=spec.id, threads=threads))
+        recognizer.judges_by_company = graph.scaled_as_it_runs(onnx.load(spec.path, load_external_data=False))
         recognizer.read([np.full((32, 64, 3), 255, np.uint8)])
         return recognizer
 
     def read(self, crops: Sequence[NDArray[np.uint8]], *, min_columns: int = 0) -> list[LineText]:
         """The text of each uint8 HxWx3 BGR (or HxW grey) crop, in the order given, one answer a crop.
 
-        What a line reads as does not depend on the lines that it is read with. `min_columns` pads narrower lines to so many
-        columns at once, for a caller who knows that he has single words; otherwise only a doubtful line gets the room
-        (`DoubtRule`).
+        What a line reads as does not depend on the lines that it is read with, but for a model that `judges_by_company`.
+        `min_columns` pads narrower lines to so many columns at once, for a caller who knows that he has single words; otherwise
+        only a doubtful line gets the room (`DoubtRule`).
         """
         rule, doubt = self.spec.input, self.spec.doubt
         rule = replace(rule, min_width=max(min_columns, rule.min_width))

@@ -245,6 +245,10 @@ class JobView(Travelling):
     expires_at: float | None = Field(None, description="When the result is removed; None while the job is under way.")
     error: Failure | None = None
     webhook: WebhookView | None = Field(None, description="Null where none was asked for.")
+    waiting_for: str | None = Field(
+        None,
+        description="Why a queued job cannot be read now, where more than its turn is missing: no node that is alive can.",
+    )
     links: dict[str, str] = {}
 
 
@@ -293,6 +297,18 @@ class NodeView(Travelling):
     seen_at: float | None = Field(None, description="When a node that joined last asked the gateway.")
 
 
+class ProfileLoad(Travelling):
+    """What is under way for one profile."""
+
+    name: str
+    queued_units: int = 0
+    running_units: int = 0
+    slots: int | None = Field(
+        None, description="Worker processes alive that can read it; null where one of an older release does not say."
+    )
+    waiting_for: str | None = Field(None, description="Why what is queued cannot be read now: nobody alive can.")
+
+
 class FarmView(Travelling):
     """What is alive, what waits, how fast it goes."""
 
@@ -306,6 +322,7 @@ class FarmView(Travelling):
     pages_per_minute: float
     pages_total: int
     dead_letters: int
+    profiles: list[ProfileLoad] = Field([], description="Those that anything is under way for, or that a node reads.")
 
 
 class Attempt(Travelling):

@@ -7,6 +7,7 @@ whoever gets it must claim that unit from the ledger first.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from celery import Celery
@@ -26,22 +27,25 @@ def queue_name(namespace: str, profile: str) -> str:
     return f"{namespace}:{QUEUE_INFIX}:{profile}"
 
 
-def make_app(settings: Settings, *, concurrency: int | None = None) -> Celery:
-    """A Celery application for this farm. Raises SettingsError where no Redis is named."""
+def make_app(settings: Settings, *, concurrency: int | None = None, reads: Collection[str] | None = None) -> Celery:
+    """A Celery application for this farm. `reads`: the profiles whose queues it consumes; None: all that are known here.
+
+    Raises SettingsError where no Redis is named.
+    """
     app = Celery("ocrfarm", broker=settings.broker_url)
-    app.conf.update(configuration(settings))
+    app.conf.update(configuration(settings, reads))
     if concurrency is not None:
         app.conf.worker_concurrency = concurrency
     return app
 
 
-def configuration(settings: Settings) -> dict[str, Any]:
+def configuration(settings: Settings, reads: Collection[str] | None = None) -> dict[str, Any]:
     """Celery's settings, each with its reason."""
     exchange = Exchange("", type="direct")
     return {
         "task_queues": [
             Queue(queue_name(settings.namespace, name), exchange, routing_key=queue_name(settings.namespace, name))
-            for name in profiles()
+            for name in (profiles() if reads is None else reads)
         ],
         # The ledger owns job state; Celery's states never reach a user.
         "task_ignore_result": True,

@@ -28,7 +28,7 @@ SCRIPTS: Mapping[Role, tuple[str, ...]] = {
         *("batch_close", "batch_stop", "batch_stopping"),
         *("node_join", "node_list", "node_drain", "holding"),
     ),
-    "dispatcher": ("sweep", "reap", "lead", "batch_tend", "hook_take", "hook_done"),
+    "dispatcher": ("sweep", "reap", "lead", "batch_tend", "hook_take", "hook_done", "processes", "leave"),
     "worker": ("claim", "heartbeat", "farewell", "finish", "plan", "fail", "give_back", "pages", "made"),
     "flower": (),
 }
@@ -74,6 +74,8 @@ _UNITS = (
         "{ns}:drained",
         "{ns}:stats",
         "{ns}:making:*",
+        "{ns}:readers:*",
+        "{ns}:riding:*",
         "{ns}:made:*",
     ),
 )
@@ -133,12 +135,12 @@ RIGHTS: Mapping[Role, Rights] = {
     ),
     "dispatcher": Rights(
         _all(_CONNECT, _LEDGER, ("llen", "zrange", "zrangebyscore", "zremrangebyscore")),
-        _all(_UNITS, _ENDS, _UPLOADS, _LISTS, ("{ns}:leader",)),
+        _all(_UNITS, _ENDS, _UPLOADS, _LISTS, ("{ns}:leader", "{ns}:process:*", "{ns}:spare:*")),
         _EVENTS,
     ),
     "worker": Rights(
-        _all(_CONNECT, _SUBSCRIBE, _LEDGER, _CELERY, ("hkeys", "incrby")),
-        _all(_UNITS, _ENDS, _GAUGES, _PAGES, ("{ns}:tokens", "{ns}:unacked*"), _CELERY_KEYS),
+        _all(_CONNECT, _SUBSCRIBE, _LEDGER, _CELERY, ("hkeys", "incrby", "lindex")),
+        _all(_UNITS, _ENDS, _GAUGES, _PAGES, ("{ns}:tokens", "{ns}:spare:*", "{ns}:unacked*"), _CELERY_KEYS),
         _EVENTS + _CELERY_CHANNELS,
     ),
     # Sees what workers say of themselves, and how long the queues are.

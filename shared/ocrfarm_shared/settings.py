@@ -181,6 +181,10 @@ class Settings(BaseModel):
     # reading
     dpi: int = Field(200, ge=72, le=400, description="At which PDF pages are rendered, where a job says nothing else.")
     model_folder: Path | None = Field(None, description="Where built models are kept; default: state/models.")
+    profiles: str = Field(
+        "",
+        description="Profiles that this node reads, comma separated (`fast` on a small machine); empty: all whose models it has.",
+    )
     preload: str = Field("", description="Profiles to load at boot, comma separated; empty: the default profile.")
 
     # time
@@ -215,7 +219,7 @@ class Settings(BaseModel):
     # the process that opens documents (one beside each worker process)
     decode_memory_mb: int = Field(2500, ge=0, description="Address space that opening a page may take; 0: no limit.")
     decode_cpu_s: int = Field(60, ge=0, description="Processor seconds that opening a page may take; 0: no limit.")
-    decode_max_documents: int = Field(200, ge=0, description="Opened before the process is replaced; 0: never.")
+    decode_max_documents: int = Field(1000, ge=0, description="Opened before the process is replaced; 0: never.")
 
     # nodes that join over the network
     node_redis_url: str | None = Field(

@@ -26,7 +26,19 @@ from tests.bench.report import markdown
 from tests.running_farm import RunningFarm
 
 HERE = Path(__file__).parent
-PARTS = ("speed", "latency", "memory", "accuracy", "fairness", "overload", "start")
+PARTS = (
+    "speed",
+    "latency",
+    "memory",
+    "accuracy",
+    "fairness",
+    "overload",
+    "start",
+    "scaling",
+    "coordination",
+    "uneven",
+    "small_lines",
+)
 PROFILES = ("accurate", "accurate-int8")
 
 

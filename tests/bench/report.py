@@ -103,6 +103,51 @@ def _start(figures: dict[str, Any]) -> str:
     return _table(head, [[name, *(f[key] for key in keys)] for name, f in figures.items()])
 
 
+def _scaling(figures: dict[str, Any]) -> str:
+    return _table(["workers, each page 0.2 s of sleep", "pages a second", "of linear", "of 5 a second each", "pages"], [
+        [n, f["pages a second"], f["of linear"], f["of 5 a second each"], f["pages"]] for n, f in figures.items()
+    ])  # fmt: skip
+
+
+def _coordination(figures: dict[str, Any]) -> str:
+    drained = {name: row for name, row in figures.items() if name != "operations"}
+    parts = list(next(iter(drained.values()))["processor ms a page"])
+    rates = _table(["pages that take no time", "page jobs a second", *(f"ms a page: {part}" for part in parts)], [
+        [name, row["page jobs a second"], *(row["processor ms a page"][part] for part in parts)] for name, row in drained.items()
+    ])  # fmt: skip
+    seen = figures["operations"]
+    kinds = [["sent by clients", seen["sent"]], ["inside of scripts", seen["inside scripts"]]]
+    counted = _table(["Redis operations a page", "together", "each"], [
+        [kind, round(sum(found.values()), 2), ", ".join(f"{name} {n:g}" for name, n in found.items())] for kind, found in kinds
+    ])  # fmt: skip
+    return f"{rates}\n\n{counted}"
+
+
+def _uneven(figures: dict[str, Any]) -> str:
+    many, few = figures["many"], figures["few"]
+    return _table(["two workers, one five times slower", "makespan s", "ideal s", "over ideal"], [
+        [f"{many['pages']} pages", many["makespan s"], many["ideal s"], many["over ideal"]],
+        [f"{', '.join(map(str, few['pages']))} pages, mean", "", "", few["mean over ideal"]],
+        ["the same without the rule that leaves the end to the faster one", "", "", few["without the rule"]],
+    ])  # fmt: skip
+
+
+def _small_lines(figures: dict[str, Any]) -> str:
+    ways = {name: row for name, row in figures.items() if isinstance(row, dict)}
+    parts = list(next(iter(ways.values()))["processor ms a line"])
+    rows = [
+        [
+            name,
+            row["lines a second"],
+            round(sum(row["processor ms a line"].values()), 1),
+            *(row["processor ms a line"][part] for part in parts),
+        ]
+        for name, row in ways.items()
+    ]
+    head = ["small pictures of a line", "lines a second", "processor ms a line", *parts]
+    return _table(head, rows) + f"\n\nAs one batch {figures['times as many']} times as many a second."
+
+
 _SECTIONS = {
     "speed": ("Speed", _speed),
     "latency": ("Gateway", _latency),
@@ -110,6 +155,10 @@ _SECTIONS = {
     "fairness": ("Fairness: a tenant's bulk, another's single pages", _fairness),
     "overload": ("Overload: ten times the farm's rate", _overload),
     "start": ("How quickly the command and the library are there", _start),
+    "scaling": ("Simulated workers", _scaling),
+    "coordination": ("What the coordination costs", _coordination),
+    "uneven": ("Nodes that differ", _uneven),
+    "small_lines": ("Small pictures in a batch", _small_lines),
     "accuracy": ("Accuracy (each group's headline)", _accuracy),
 }
 

@@ -20,14 +20,18 @@ from ocrfarm_shared.ledger import Ledger, calls
 from ocrfarm_shared.queue import TASK_READ_UNIT, make_app
 from ocrfarm_shared.settings import settings
 from ocrfarm_worker import hands, tasks
+from ocrfarm_worker.capability import capability
 from ocrfarm_worker.gate import AtTheGate
 
 log = logging.getLogger(__name__)
 
 
 def build_app() -> Celery:
-    """The application with its one task and its signal handlers."""
-    app = make_app(settings())
+    """The application with its one task and its signal handlers. It consumes the queues of what this node reads, and no others.
+
+    Raises as `capability` does.
+    """
+    app = make_app(settings(), reads=capability(settings()).reads)
     tasks.register(app)
     _know_one_task(app)
     app.steps["consumer"].add(AtTheGate)

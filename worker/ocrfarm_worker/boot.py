@@ -39,25 +39,29 @@ def worker(context: typer.Context, processes: Processes = None, preload: Preload
         raise typer.BadParameter(str(err)) from None
 
     from ocrfarm_shared.errors import OcrFarmError
-    from ocrfarm_shared.profiles import default_profile, get_profile
+    from ocrfarm_shared.profiles import profiles
     from ocrfarm_shared.telemetry import start_logging
 
     start_logging(conf.log_level, conf.log_format)
     check_clock(conf.max_clock_skew_s)
 
-    from ocrfarm_models import registry
+    from ocrfarm_worker.capability import capability, preloaded
 
     try:
-        for name in [n.strip() for n in conf.preload.split(",") if n.strip()] or [default_profile()]:
-            for model_id in get_profile(name).models:
-                registry.resolve(model_id)
-    except OcrFarmError as err:
+        reads = capability(conf).reads
+        preloaded(conf, list(reads))
+    except (OcrFarmError, SettingsError) as err:
         typer.echo(f"ocrfarm worker: {err}", err=True)
         raise typer.Exit(3) from None
 
     from ocrfarm_worker.app import build_app
 
-    log.info("worker starts with %d processes", conf.worker_count)
+    left_out = [name for name in profiles() if name not in reads]
+    log.info("worker starts with %d processes; it reads %s", conf.worker_count, ", ".join(reads))
+    if left_out and not conf.profiles:
+        log.warning(
+            "no page of %s comes to this node: a model of it is not here (`ocrfarm models build`)", ", ".join(left_out)
+        )
     build_app().worker_main(
         [
             "worker",

@@ -11,6 +11,7 @@ import os
 import platform
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,12 +20,15 @@ from redis.exceptions import RedisError
 from ocrfarm_models.engines import Engines
 from ocrfarm_shared.counting import tally
 from ocrfarm_shared.ledger import Ledger, calls
-from ocrfarm_shared.profiles import default_profile, get_profile
+from ocrfarm_shared.ledger.records import ClaimedUnit
+from ocrfarm_shared.ledger.taking import Taker
+from ocrfarm_shared.profiles import get_profile
 from ocrfarm_shared.settings import Settings, SettingsError
-from ocrfarm_shared.version import version
 from ocrfarm_worker import counted
+from ocrfarm_worker.capability import capability, preloaded
 from ocrfarm_worker.decoding.parent import Caps, Decoder
 from ocrfarm_worker.gate import GATE
+from ocrfarm_worker.own_pace import Pace
 from ocrfarm_worker.page_log import PageLog
 from ocrfarm_worker.uploads import SharedFolder, Uploads
 from ocrfarm_worker.warmth import warmth
@@ -34,11 +38,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Holding:
-    """The unit that this process reads now. `until` is on the monotonic clock: the end of the hard time limit."""
+    """The unit that this process reads now, and those (unit, token) that it reads along with it. `until` is on the monotonic clock: the
+    end of the hard time limit."""
 
     unit: str
     token: int
     until: float
+    along: tuple[tuple[str, int], ...] = ()
 
 
 class Hands:
@@ -54,6 +60,9 @@ class Hands:
         self.page_log = PageLog()
         self.pages_read = 0  # by this process since it began
         self.page_s: float | None = None  # what a page takes, of late
+        self.pace = Pace()
+        self.capability = capability(settings)
+        self.reads = list(self.capability.reads)
         self._holding: Holding | None = None
         self._engines: dict[str, Engines] = {}
         self._stop = threading.Event()
@@ -68,24 +77,43 @@ class Hands:
             tally.give_back(counts)
         return self._engines[profile]
 
-    def one_more(self, seconds: float) -> None:
-        """A page was read and recorded, in so many seconds."""
+    def one_more(self, profile: str, seconds: float, *, alone: bool = True) -> None:
+        """A page was read and recorded, in so many seconds; with others (`alone` false), it is a small picture."""
         self.pages_read += 1
         self.page_s = counted.pace(self.page_s, seconds)
+        if alone:
+            self.pace.page(profile, seconds)
 
-    def hold(self, unit: str, token: int) -> None:
-        self.page_log.begin(unit)
-        self._holding = Holding(unit, token, time.monotonic() + self.settings.hard_time_limit_s)
+    def hold(self, units: Sequence[ClaimedUnit]) -> None:
+        """One unit, or several that are read together."""
+        first, *along = [(one.unit, one.token) for one in units]
+        self.page_log.begin(first[0])
+        self._holding = Holding(*first, time.monotonic() + self.settings.hard_time_limit_s, tuple(along))
+
+    def taker(self, owner: str, after: str | None = None) -> Taker:
+        """How this process takes units, as that Celery task. `after`: the profile that it has just read; its queue is looked into last."""
+        at = self.reads.index(after) + 1 if after in self.reads else 0
+        return Taker(
+            owner=owner,
+            node=self.node,
+            process=self.process,
+            lease_s=self.settings.lease_s,
+            # What fails is read alone afterwards: where it is not tried again, it must be alone the first time.
+            most=self.pace.most_pictures() if self.settings.max_attempts > 1 else 1,
+            profiles=(*self.reads[at:], *self.reads[:at]),
+        )
 
     def let_go(self) -> None:
         self._holding = None
         self.page_log.end()
 
     def start(self) -> None:
-        wanted = [name.strip() for name in self.settings.preload.split(",") if name.strip()] or [default_profile()]
+        wanted = preloaded(self.settings, self.reads)
         self.decoder.start()  # it imports its libraries while this process loads its models
         for name in wanted:
             self.engines(name)
+        self.capability = self.capability.measured(self.engines(wanted[0]).recognizer)
+        tally.take()  # the benchmark is no page
         logging.getLogger().addHandler(self.page_log)
         self._thread.start()
 
@@ -95,7 +123,7 @@ class Hands:
         self._thread.join(timeout=1)
         self.decoder.close()
         try:
-            self.ledger(calls.farewell(self.process, counters=tally.take()))
+            self.ledger(calls.farewell(self.process, self.reads, counters=tally.take()))
         except RedisError:
             log.debug("could not say farewell; the slot runs out by itself")
 
@@ -126,6 +154,7 @@ class Hands:
                     token=held.token if held else None,
                     log=self.page_log.unsent(held.unit) if held else None,
                     counters=counts,
+                    along=held.along if held else (),
                 )
             )
         except BaseException:
@@ -140,8 +169,9 @@ class Hands:
         return {
             "node": self.node,
             "pid": os.getpid(),
-            "version": version(),
+            **self.capability.told(),
             "profiles": sorted(self._engines),
+            "pace": self.pace.told(),
             "reading": held.unit if held else None,
             "pages_read": self.pages_read,
             "page_s": self.page_s and round(self.page_s, 4),

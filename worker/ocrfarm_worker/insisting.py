@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from redis.exceptions import AuthenticationError, RedisError
@@ -21,10 +21,19 @@ def insist(ledger: Ledger, call: Call[T], seconds: float, sleep: Callable[[float
 
     Every call is safe to repeat: a transition that was made and not heard of answers 'stale' or 'foreign' the second time.
     """
+    return _until_it_answers(lambda: ledger(call), seconds, sleep)
+
+
+def insist_all(ledger: Ledger, some: Sequence[Call[T]], seconds: float) -> list[T]:
+    """The same for several calls that go in one round trip."""
+    return _until_it_answers(lambda: ledger.all(some), seconds, time.sleep)
+
+
+def _until_it_answers(ask: Callable[[], T], seconds: float, sleep: Callable[[float], None]) -> T:
     end, pause = time.monotonic() + seconds, 0.1
     while True:
         try:
-            return ledger(call)
+            return ask()
         except AuthenticationError:
             raise
         except RedisError as err:

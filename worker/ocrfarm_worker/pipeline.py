@@ -8,7 +8,7 @@ A profile without a detector reads every picture as one line.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -23,7 +23,7 @@ from ocrfarm_worker.face import Rotation, face, rotation
 from ocrfarm_worker.language import guess_language
 from ocrfarm_worker.order import reading_order
 from ocrfarm_worker.preprocess import is_line, prepare
-from ocrfarm_worker.recognize import Reading, read, read_whole, to_line
+from ocrfarm_worker.recognize import Reading, read, read_wholes, to_line
 
 _UPRIGHT: Rotation = 0
 # What looks like one line and reads worse than this is looked at as a page.
@@ -53,16 +53,58 @@ def read_page(
     `watch` may already hold the time that loading took. Raises nothing of its own; the engines' errors come through.
     """
     watch = watch or Stopwatch()
-    readings, turned = None, _UPRIGHT
-    if options.layout is Layout.LINE or engines.detector is None:
-        readings = _read_line(loaded, options, engines, watch)
-    elif options.layout is Layout.AUTO and loaded.dpi is None and is_line(loaded.image):
-        readings = _read_line(loaded, options, engines, watch)
-        if readings[0].text.confidence < _SURELY_A_LINE:
-            readings = None
-    if readings is None:
-        readings, turned = _read_lines(loaded, options, engines, watch)
+    line = None
+    if _looks_like_a_line(loaded, options, engines):
+        with watch.stage("recognize"):
+            (line,) = read_wholes([whole(loaded.image)], engines, orientation=[options.options.orientation])
+    page = _page(loaded, number, options, engines, watch, line)
     engines.rest()
+    return page
+
+
+Job = tuple[LoadedPage, int, OcrOptions, Stopwatch]
+"""A page that is read with others: it, its number, its options, and the watch that may hold what loading took."""
+
+
+def read_together(jobs: Sequence[Job], engines: Engines) -> list[Page]:
+    """Several pages under one profile, small pictures of a line or a word as a rule.
+
+    Lines go through the recogniser together where that changes nothing of what they read as: every page is what `read_page` would have
+    made of it. The engines' errors come through.
+    """
+    alike = [n for n, (loaded, _, options, _) in enumerate(jobs) if _looks_like_a_line(loaded, options, engines)]
+    begun = time.perf_counter()
+    read = read_wholes(
+        [whole(jobs[n][0].image) for n in alike],
+        engines,
+        orientation=[jobs[n][2].options.orientation for n in alike],
+    )
+    share = (time.perf_counter() - begun) * 1000 / max(1, len(alike))
+    lines = dict(zip(alike, read, strict=True))
+    pages = []
+    for n, (loaded, number, options, watch) in enumerate(jobs):
+        if n in lines:
+            watch.ms["recognize"] = round(share, 3)
+        pages.append(_page(loaded, number, options, engines, watch, lines.get(n)))
+    engines.rest()
+    return pages
+
+
+def _looks_like_a_line(loaded: LoadedPage, options: OcrOptions, engines: Engines) -> bool:
+    if options.layout is Layout.LINE or engines.detector is None:
+        return True
+    return options.layout is Layout.AUTO and loaded.dpi is None and is_line(loaded.image)
+
+
+def _page(
+    loaded: LoadedPage, number: int, options: OcrOptions, engines: Engines, watch: Stopwatch, line: Reading | None
+) -> Page:
+    """`line`: what the whole picture says as one line, where it was read so."""
+    certainly = options.layout is Layout.LINE or engines.detector is None
+    if line is not None and (certainly or line.text.confidence >= _SURELY_A_LINE):
+        readings, turned = [line], _UPRIGHT
+    else:
+        readings, turned = _read_lines(loaded, options, engines, watch)
     lines = [
         to_line(r) for r in readings if r.text.text.strip() and r.text.confidence >= options.options.min_confidence
     ]
@@ -77,11 +119,6 @@ def read_page(
         models=sorted({line.model for line in lines}),
         timings_ms=watch.ms,
     )
-
-
-def _read_line(loaded: LoadedPage, options: OcrOptions, engines: Engines, watch: Stopwatch) -> list[Reading]:
-    with watch.stage("recognize"):
-        return [read_whole(whole(loaded.image), engines, orientation=options.options.orientation)]
 
 
 def _read_lines(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ocrfarm_models.cascade import UNREAD, read_first, settled
+from ocrfarm_models.cascade import PROBES, UNREAD, read_first, settled
 from ocrfarm_models.ctc import LineText
 from ocrfarm_models.engines import Engines
 from ocrfarm_shared.contracts import Line, Word
@@ -73,21 +73,39 @@ def _read(crops: Sequence[Crop], engines: Engines, *, orientation: bool) -> list
     return _better(readings, stubs, [stand(readings[i].crop) for i in stubs], engines, margin=0.0)
 
 
-def read_whole(crop: Crop, engines: Engines, *, orientation: bool) -> Reading:
-    """What an image says that is one line or word. In doubt it is tried upside down, and from both sides where it is high.
+def read_wholes(crops: Sequence[Crop], engines: Engines, *, orientation: Sequence[bool]) -> list[Reading]:
+    """What each image says that is one line or word. In doubt it is tried upside down, and from both sides where it is high.
 
-    The classifier is not asked: it misses one in four that stand on their head. A profile without one reads upright lines alone.
+    The images have nothing to do with each other, and none is read otherwise for another's sake. The classifier is not asked: it misses
+    one in four that stand on their head. A profile without one reads upright lines alone.
     """
-    (first,) = read_first([crop.image], engines.first) if engines.first else [UNREAD]
-    if settled(first, engines.first):
-        return Reading(crop, first)
-    (reading,) = _read([crop], engines, orientation=False)
-    if orientation and engines.classifier is not None and reading.text.confidence < _DOUBTFUL:
-        height, width = crop.image.shape[:2]
-        others = [flip(crop)] + ([turn(crop), flip(turn(crop))] if height >= TALL * width else [])
-        for other in others:
-            (reading,) = _better([reading], [0], [other], engines)
-    return _again_if_unsure([reading], [first], engines)[0]
+    if len(crops) > 1 and engines.judges_by_company:
+        return [
+            read_wholes([crop], engines, orientation=[turned])[0]
+            for crop, turned in zip(crops, orientation, strict=True)
+        ]
+    first = _each_first(crops, engines)
+    left = [i for i, text in enumerate(first) if not settled(text, engines.first)]
+    out = [Reading(crop, text) for crop, text in zip(crops, first, strict=True)]
+    readings = _read([crops[i] for i in left], engines, orientation=False)
+    if engines.classifier is not None:
+        doubtful = [n for n, i in enumerate(left) if orientation[i] and readings[n].text.confidence < _DOUBTFUL]
+        high = [n for n in doubtful if crops[left[n]].image.shape[0] >= TALL * crops[left[n]].image.shape[1]]
+        readings = _better(readings, doubtful, [flip(crops[left[n]]) for n in doubtful], engines)
+        readings = _better(readings, high, [turn(crops[left[n]]) for n in high], engines)
+        readings = _better(readings, high, [flip(turn(crops[left[n]])) for n in high], engines)
+    for i, reading in zip(left, _again_if_unsure(readings, [first[i] for i in left], engines), strict=True):
+        out[i] = reading
+    return out
+
+
+def _each_first(crops: Sequence[Crop], engines: Engines) -> list[LineText]:
+    """By the profile's first readers, so few at a time that none of them is judged by its company (cascade.PROBES)."""
+    if not engines.first:
+        return [UNREAD] * len(crops)
+    step = PROBES - 1
+    images = [crop.image for crop in crops]
+    return [text for n in range(0, len(images), step) for text in read_first(images[n : n + step], engines.first)]
 
 
 def _again_if_unsure(readings: list[Reading], first: Sequence[LineText], engines: Engines) -> list[Reading]:

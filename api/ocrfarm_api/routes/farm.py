@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -13,11 +14,11 @@ from ocrfarm_api.callers import AnyCaller, Reader, Submitter, Watcher
 from ocrfarm_api.deps import Farm, TheFarm
 from ocrfarm_api.routes.answers import IdempotencyKey, JobId, accepted, as_json, problems
 from ocrfarm_api.submit import again
-from ocrfarm_shared.contracts import DeadLetter, FarmView, JobView, NodeView, ProfileView
+from ocrfarm_shared.contracts import DeadLetter, FarmView, JobView, NodeView, ProfileLoad, ProfileView
 from ocrfarm_shared.errors import BadOption, Internal, NotFound
 from ocrfarm_shared.keys import Role
 from ocrfarm_shared.ledger import calls
-from ocrfarm_shared.ledger.records import DeadJob, FarmState
+from ocrfarm_shared.ledger.records import DeadJob, FarmState, nobody_reads
 from ocrfarm_shared.profiles import default_profile, profiles
 from ocrfarm_shared.version import commit, version
 
@@ -55,8 +56,30 @@ async def get_farm(farm: TheFarm, caller: Watcher) -> Response:
             pages_per_minute=state.pages_per_minute,
             pages_total=state.stats.get("pages_read", 0),
             dead_letters=state.dead_letters,
+            profiles=_profiles(state),
         )
     )
+
+
+def _profiles(state: FarmState) -> list[ProfileLoad]:
+    """What waits by profile, and whether anybody can read it."""
+    told = [said.get("reads") for said in state.processes.values() if said.get("node") not in state.drained]
+    slots = Counter(str(name) for reads in told for name in _texts(reads))
+    out = []
+    for name in sorted({*state.profiles, *slots}):
+        load = state.profiles.get(name, {})
+        queued = load.get("queued", 0) + load.get("published", 0)
+        known = slots[name] or (None if None in told else 0)
+        out.append(
+            ProfileLoad(
+                name=name,
+                queued_units=queued,
+                running_units=load.get("running", 0),
+                slots=known,
+                waiting_for=nobody_reads(name, state.slots) if queued and known == 0 else None,
+            )
+        )
+    return out
 
 
 def nodes_of(state: FarmState, *, whole: bool) -> list[NodeView]:
@@ -76,6 +99,7 @@ def nodes_of(state: FarmState, *, whole: bool) -> list[NodeView]:
             info={
                 **_hosts(processes),
                 "profiles": sorted({str(p) for said in processes for p in _texts(said.get("profiles"))}),
+                **_capability(processes),
                 "pages_read": sum(n for said in processes if isinstance(n := said.get("pages_read"), int)),
                 **({"reading": [said["reading"] for said in processes if said.get("reading")]} if whole else {}),
             },
@@ -93,6 +117,29 @@ def _state(name: str, processes: list[dict[str, object]], state: FarmState) -> s
 def _hosts(processes: list[dict[str, object]]) -> dict[str, object]:
     """What a process says of its machine: temperature, throttling, trouble. Any of them has it; the last is as good as the first."""
     return {k: v for said in processes if isinstance(host := said.get("host"), dict) for k, v in host.items()}
+
+
+def _capability(processes: list[dict[str, object]]) -> dict[str, object]:
+    """What a node can do, as its processes say (worker/capability.py, worker/own_pace.py): of a node that is just being renewed, the last
+    one's word. `lines_per_s`: of one process; `pace`: seconds a page by profile, over all its processes."""
+    last = processes[-1]
+    out: dict[str, object] = {
+        name: last[name] for name in ("cores", "memory_mb", "reads", "models", "commit") if name in last
+    }
+    benches = [bench for said in processes if isinstance(bench := said.get("benchmark"), dict)]
+    if benches:
+        best = max(benches, key=lambda bench: float(bench.get("lines_per_s") or 0))
+        out |= {"lines_per_s": best.get("lines_per_s"), "benchmark_model": best.get("model")}
+    paces: dict[str, tuple[float, int]] = {}
+    for said in processes:
+        for profile, (mean, count) in dict(said.get("pace") or {}).items():  # type: ignore[call-overload]
+            seconds, pages = paces.get(profile, (0.0, 0))
+            paces[profile] = (seconds + mean * count, pages + count)
+    if "pace" in last:
+        out["pace"] = {
+            profile: round(seconds / pages, 3) for profile, (seconds, pages) in sorted(paces.items()) if pages
+        }
+    return out
 
 
 def _texts(value: object) -> list[object]:

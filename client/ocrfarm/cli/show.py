@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from ocrfarm.client import Client
-from ocrfarm_shared.contracts import JobView
+from ocrfarm_shared.contracts import FarmView, JobView
 from ocrfarm_shared.errors import BadOption, OcrFarmError
 
 PATIENCE_S = 5.0  # somebody waits for the answer
@@ -31,10 +31,26 @@ def farm(url: str | None, key: str | None) -> None:
     facts.add_row("speed", f"{view.pages_per_minute:.0f} pages a minute, {view.pages_total} in all")
     facts.add_row("dead letters", str(view.dead_letters))
     console.print(facts)
-    nodes = Table("node", "processes", "version")
+    console.print(_nodes(view) if view.nodes else "No worker is alive: start one with `ocrfarm worker`.")
+    for profile in view.profiles:
+        if profile.waiting_for and view.slots:
+            waits = "1 page waits" if profile.queued_units == 1 else f"{profile.queued_units} pages wait"
+            console.print(f"{waits}: {data(profile.waiting_for)}", style="yellow")
+
+
+def _nodes(view: FarmView) -> Table:
+    """`share`: of the pages that the processes alive have read. `lines a second`: of one process, generated lines, when it started."""
+    table = Table("node", "processes", "cores", "memory", "share", "lines a second", "reads", "version")
+    pages = {node.name: int(node.info.get("pages_read") or 0) for node in view.nodes}
     for node in view.nodes:
-        nodes.add_row(node.name, str(node.slots), node.version)
-    console.print(nodes if view.nodes else "No worker is alive: start one with `ocrfarm worker`.")
+        share = f"{100 * pages[node.name] / sum(pages.values()):.0f} %" if sum(pages.values()) else ""
+        memory = f"{int(node.info['memory_mb']) / 1024:.1f} GB" if node.info.get("memory_mb") else ""
+        lines = f"{float(node.info['lines_per_s']):.0f}" if node.info.get("lines_per_s") else ""
+        reads = ", ".join(map(str, node.info.get("reads") or node.info.get("profiles") or ()))
+        table.add_row(
+            data(node.name), str(node.slots), str(node.info.get("cores") or ""), memory, share, lines, data(reads), node.version
+        )  # fmt: skip
+    return table
 
 
 def job(job: str, url: str | None, key: str | None) -> None:
@@ -48,6 +64,8 @@ def job(job: str, url: str | None, key: str | None) -> None:
     facts.add_row("profile", view.profile)
     if view.queue_position is not None:
         facts.add_row("ahead of it", str(view.queue_position))
+    if view.waiting_for:
+        facts.add_row("waits", data(view.waiting_for), style="yellow")
     if view.attempt > 1:
         facts.add_row("attempts", str(view.attempt))
     facts.add_row("sent", clock(view.created_at))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Literal, TypeVar
 
-from ocrfarm_shared.contracts import READING_SCHEMA, SCHEMA_VERSION, CacheMode, JobState, Page, Submission
+from ocrfarm_shared.contracts import READING_SCHEMA, SCHEMA_VERSION, CacheMode, JobState, Layout, Page, Submission
 from ocrfarm_shared.errors import DeadlineExceeded, OcrFarmError, WorkerLost
 from ocrfarm_shared.ledger.limits import Admission, Limits, Refusal
 from ocrfarm_shared.ledger.place import Place
@@ -24,6 +24,7 @@ T = TypeVar("T")
 
 PLAN_WINDOW = 16  # pages of one document that stand in the backlog at a time
 PIN_SECONDS = 300.0
+SMALL_BYTES = 32_000  # of a picture that may be read along with others: nearly all lines and words, and few pages
 MOST_FOLLOWERS = 1000  # jobs that one run ends at a time, in about a tenth of a second
 
 
@@ -129,6 +130,7 @@ def submit(
         "schema": READING_SCHEMA,
         "reader": reader,
         "plan": upload.plan,
+        "small": not upload.plan and upload.size <= SMALL_BYTES and submission.ocr.layout is not Layout.PAGE,
         "profile": submission.ocr.profile,
         "options": submission.ocr.model_dump_json(),
         "submission": submission.model_dump_json(),
@@ -248,7 +250,7 @@ def list_dead_letters(tenant: str, *, cursor: str | None = None, limit: int = 20
 # ---------------------------------------------------------------------------------------------------- working
 
 
-Refused = Literal["gone", "foreign", "newer", "drained"]
+Refused = Literal["gone", "foreign", "newer", "drained", "left"]
 
 
 def claim(
@@ -257,18 +259,16 @@ def claim(
     """Take a unit. `owner` is the Celery task id, `schema` the newest that the caller understands.
 
     'gone': ended or cancelled; 'foreign': somebody else is reading it; 'newer': it is for workers of a later release; 'drained': this node
-    is to take no more, and the unit was published anew for others.
+    is to take no more, and the unit was published anew for others; 'left': faster processes will have read it sooner (pace.py).
+    `taking.take` takes small ones along.
     """
 
     def parse(a: dict[str, Any]) -> ClaimedUnit | Refused:
         refused: Refused | None = a.get("refused")
-        return refused or ClaimedUnit.of(unit, a)
+        return refused or ClaimedUnit.of(a["taken"][0])
 
-    return Call(
-        "claim",
-        parse,
-        {"unit": unit, "owner": owner, "node": node, "lease_s": lease_s, "process": process, "schema": schema},
-    )
+    by = {"owner": owner, "node": node, "lease_s": lease_s, "process": process, "schema": schema, "most": 1}
+    return Call("claim", parse, {"unit": unit, "by": by})
 
 
 @dataclass(frozen=True)
@@ -290,9 +290,13 @@ def heartbeat(
     token: int | None = None,
     log: Sequence[str] | None = None,
     counters: Mapping[str, int] | None = None,
+    along: Sequence[tuple[str, int]] = (),
 ) -> Call[Pulse]:
-    """A worker process lives; the lease of the unit that it holds is extended. `log`: its last lines about that unit, where there are new
-    ones. `counters`: what it counted since the last heartbeat (counting.py); a heartbeat whose answer was lost may count twice."""
+    """A worker process lives; the leases of the unit that it holds, and of those (unit, token) that it reads along with that, are extended.
+
+    `log`: its last lines about that unit, where there are new ones. `counters`: what it counted since the last heartbeat (counting.py); a
+    heartbeat whose answer was lost may count twice. `info`: what it says of itself; `reads` in it names the profiles.
+    """
     arguments = {
         "process": process,
         "node": info.get("node"),
@@ -302,13 +306,16 @@ def heartbeat(
         "token": token,
         "log": list(log) if log else None,
         "counters": dict(counters or {}),
+        "reads": list(info.get("reads") or ()),
+        "along": [list(other) for other in along],
     }
     return Call("heartbeat", lambda a: Pulse(a["state"], a["now"], bool(a.get("drained"))), arguments)
 
 
-def farewell(process: str, *, counters: Mapping[str, int] | None = None) -> Call[None]:
-    """A worker process leaves. `counters`: what it counted since its last heartbeat."""
-    return Call("farewell", lambda _: None, {"process": process, "counters": dict(counters or {})})
+def farewell(process: str, reads: Sequence[str] = (), *, counters: Mapping[str, int] | None = None) -> Call[None]:
+    """A worker process leaves, which reads those profiles. `counters`: what it counted since its last heartbeat."""
+    arguments = {"process": process, "reads": list(reads), "counters": dict(counters or {})}
+    return Call("farewell", lambda _: None, arguments)
 
 
 @dataclass(frozen=True)
@@ -354,7 +361,7 @@ def fail(
     owner: str | None = None,
     log: Sequence[str] | None = None,
 ) -> Call[FailOutcome]:
-    """An attempt failed. By the holder (`token`), or by its pool's parent, which saw the process die (`owner`).
+    """An attempt failed. By the holder (`token`), or by its pool's parent, which saw the process die (`owner`): on all that it held.
 
     `log`: the last lines about it, JSON texts; None: those that the holder's last heartbeat brought.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import redis
@@ -50,6 +51,17 @@ class Ledger:
         except NoScriptError:  # a fresh or restarted Redis
             raw = self.redis.eval(one.source, *arguments)
         return _answer(call, raw)
+
+    def all(self, some: Sequence[Call[T]]) -> list[T]:
+        """Several calls in one round trip, each a transition of its own: another client's may come in between. Raises as one call does;
+        what was done before the error is done."""
+        with self.redis.pipeline(transaction=False) as pipe:
+            for call in some:
+                pipe.evalsha(script(call.script).sha, *_arguments(call, self.namespace))
+            try:
+                return [_answer(call, raw) for call, raw in zip(some, pipe.execute(), strict=True)]
+            except NoScriptError:  # then none of that name was done
+                return [self(call) for call in some]
 
     def close(self) -> None:
         self.redis.close()

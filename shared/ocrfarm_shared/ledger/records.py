@@ -35,6 +35,16 @@ def webhook_of(row: dict[str, str]) -> WebhookView | None:
     return WebhookView.model_validate_json(row["hook"]) if row.get("hook") else WebhookView()
 
 
+def nobody_reads(profile: str, slots: int) -> str:
+    """Why a page of a profile waits that none of the worker processes alive (`slots`) can read."""
+    if not slots:
+        return "No worker is alive that takes pages; it is read once one is (`ocrfarm worker`; `ocrfarm node list` shows drained ones)."
+    return (
+        f"No node that is alive can read the profile {profile!r}; it is read once one can: `ocrfarm models build` or `ocrfarm models add` "
+        "brings a node the models, and OCRFARM_PROFILES must not leave the profile out."
+    )
+
+
 @dataclass(frozen=True)
 class JobRecord:
     """One job beside its run. `gone`: the result was removed at its end of life, the record is still there (410)."""
@@ -78,6 +88,9 @@ class JobRecord:
             expires_at=_number(job.get("expires")) if ended else None,
             error=Failure.model_validate_json(error) if error else None,
             webhook=webhook_of(job),
+            waiting_for=nobody_reads(job["profile"], row.get("slots") or 0)
+            if state is JobState.QUEUED and row.get("readers") == 0
+            else None,
         )
         return cls(
             id=job["id"],
@@ -119,9 +132,9 @@ class ClaimedUnit:
     """Since the document was accepted, where this is the first that is done of it."""
 
     @classmethod
-    def of(cls, unit: str, answer: dict[str, Any]) -> Self:
+    def of(cls, answer: dict[str, Any]) -> Self:
         return cls(
-            unit=unit,
+            unit=answer["unit"],
             token=answer["token"],
             attempt=answer["attempt"],
             run_id=answer["run"],

@@ -69,7 +69,7 @@ def misbehave(width: int) -> None:
 def wrap_tasks(tasks: ModuleType) -> None:
     from PIL import Image
 
-    read = tasks.read
+    load = tasks.load
 
     def faulty(claimed: Any, path: Any, *rest: Any) -> Any:
         if claimed.media_type.startswith("image/"):
@@ -79,9 +79,9 @@ def wrap_tasks(tasks: ModuleType) -> None:
             except Exception:  # what cannot be opened is the product's to tell
                 width = 0
             misbehave(width)
-        return read(claimed, path, *rest)
+        return load(claimed, path, *rest)
 
-    tasks.read = faulty  # type: ignore[attr-defined]  # put into the product on purpose
+    tasks.load = faulty  # type: ignore[attr-defined]  # put into the product on purpose
 
 
 def wrap_scripts(scripts: ModuleType) -> None:
@@ -93,7 +93,7 @@ def wrap_scripts(scripts: ModuleType) -> None:
     def patched_script(name: str) -> Any:
         made = script(name)
         source = made.source
-        for part in (*scripts.SHARED, name):
+        for part in scripts.parts(name):
             text = (ROOT / folder / f"{part}.lua").read_text("utf8")
             source = source.replace(text, patched(f"{folder}/{part}.lua", text))
         sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()

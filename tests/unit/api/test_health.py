@@ -43,6 +43,34 @@ def test_the_farm_by_nodes(gateway: Gateway) -> None:
     assert 0 <= view.oldest_queued_s < 60
 
 
+def test_what_nodes_can_and_what_nobody_can(gateway: Gateway) -> None:
+    can = {"cores": 4, "memory_mb": 8000, "commit": "abc", "reads": ["accurate-int8", "fast"], "models": {"m": "1"}}
+    bench = {"benchmark": {"model": "m", "lines_per_s": 40.0}, "pace": {"fast": [2.0, 3]}}
+    gateway.hire("a:1", node="a", **can, **bench)
+    gateway.hire("a:2", node="a", **can, benchmark={"model": "m", "lines_per_s": 50.0}, pace={"fast": [1.0, 1]})
+    gateway.submit(profile="fast")
+    gateway.submit(profile="fast-zh")
+    view = FarmView.model_validate(gateway.http.get("/v1/farm").json())
+    info = view.nodes[0].info
+    assert {name: info[name] for name in can} == can
+    assert (info["lines_per_s"], info["benchmark_model"], info["pace"]) == (50.0, "m", {"fast": 1.75})
+    loads = {load.name: load for load in view.profiles}
+    assert (loads["fast"].queued_units, loads["fast"].slots, loads["fast"].waiting_for) == (1, 2, None)
+    assert (loads["accurate-int8"].queued_units, loads["accurate-int8"].slots) == (0, 2)
+    assert (loads["fast-zh"].queued_units, loads["fast-zh"].slots) == (1, 0)
+    assert "fast-zh" in (loads["fast-zh"].waiting_for or "")
+
+
+def test_a_job_that_nobody_alive_can_read_is_taken_and_says_so(gateway: Gateway) -> None:
+    gateway.hire("a:1", node="a", reads=["accurate-int8"])
+    answer = gateway.submit(profile="fast-zh")
+    assert answer.status_code == 202
+    assert "fast-zh" in answer.json()["waiting_for"]
+    assert gateway.submit().json()["waiting_for"] is None
+    gateway.hire("b:1", node="b", reads=["fast-zh"])
+    assert gateway.http.get(answer.headers["Location"]).json()["waiting_for"] is None
+
+
 def test_profiles(gateway: Gateway) -> None:
     views = [ProfileView.model_validate(row) for row in gateway.http.get("/v1/profiles").json()]
     assert [view.name for view in views] == list(profiles())

@@ -18,7 +18,7 @@ from tests.unit.shared.test_ledger_machine import Farm
 
 from ocrfarm_shared.contracts import OcrOptions, Submission
 from ocrfarm_shared.ledger import Ledger, calls
-from ocrfarm_shared.ledger.scripts import SHARED
+from ocrfarm_shared.ledger.scripts import SHARED, parts
 from ocrfarm_shared.queue import queue_name
 from ocrfarm_shared.redis_users import ADMIN, RIGHTS, ROLES, SCRIPTS, Role, acl_file, new_passwords
 from ocrfarm_shared.settings import read_settings
@@ -37,9 +37,8 @@ def users(make_redis: Callable[..., RedisServer]) -> Users:
 
 
 def test_every_script_is_somebodys() -> None:
-    parts = set(SHARED)
     named = {name for scripts in SCRIPTS.values() for name in scripts}
-    assert named == {path.stem for path in SCRIPT_FOLDER.glob("*.lua")} - parts
+    assert named == {path.stem for path in SCRIPT_FOLDER.glob("*.lua")} - {*SHARED, "taking"}
 
 
 @pytest.mark.parametrize("role", ["gateway", "dispatcher", "worker"])
@@ -51,7 +50,10 @@ def test_a_role_has_the_commands_of_its_scripts_and_no_others(users: Users, role
     called = {
         word.lower()
         # quota.lua and items.lua stand in every script, and are called where jobs are taken.
-        for name in ({*SHARED, *SCRIPTS[role]} - (set() if role == "gateway" else {"quota", "items"}))
+        for name in (
+            {part for script in SCRIPTS[role] for part in parts(script)}
+            - (set() if role == "gateway" else {"quota", "items"})
+        )
         for word in re.findall(r"'([A-Z]+)'", (SCRIPT_FOLDER / f"{name}.lua").read_text("utf8"))
         if word.lower() in known and word not in ("LIMIT", "WITHSCORES")
     } | {"time"}
@@ -65,7 +67,7 @@ def test_a_role_has_the_commands_of_its_scripts_and_no_others(users: Users, role
 def test_a_role_has_the_keys_that_its_scripts_name(role: Role) -> None:
     """What no run of them may meet by chance, such as a record that expires a second time."""
     elsewhere = {"gateway": set(), "dispatcher": {"quota", "items"}, "worker": {"quota", "items", "forget"}}[role]
-    for name in {*SHARED, *SCRIPTS[role]} - elsewhere:
+    for name in {part for script in SCRIPTS[role] for part in parts(script)} - elsewhere:
         for word in re.findall(r"key\('([a-z_-]+)'", (SCRIPT_FOLDER / f"{name}.lua").read_text("utf8")):
             if word == "events":  # the channel
                 continue
@@ -130,7 +132,7 @@ def test_what_no_role_may(users: Users, role: Role) -> None:
 SECRETS = ["of:key:abc", "of:keys", "of:keys_on", "of:quota:ann:jobs_per_minute", "of:refused:ann:1"]
 OTHERS: dict[Role, list[str]] = {
     "gateway": ["of:leader", "of:tokens", "of:unacked", "_kombu.binding.of:control.pidbox"],
-    "dispatcher": [*SECRETS, "of:tokens", "of:unacked", "of:process:p"],
+    "dispatcher": [*SECRETS, "of:tokens", "of:unacked"],
     "worker": [*SECRETS, "of:leader", "of:jobs:ann", "of:tag:ann:t", "of:blob:b", "of:blob_gc", "of:pins", "of:reaping:b"],
     "flower": [
         *(*SECRETS, "of:leader", "of:tokens", "of:job:j", "of:run:r", "of:run:r:p", "of:unit:u", "of:cache:c", "of:idem:ann:k"),

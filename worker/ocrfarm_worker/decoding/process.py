@@ -47,7 +47,7 @@ class Caps:
 
     memory_mb: int = 2500
     cpu_s: int = 60
-    documents: int = 200
+    documents: int = 1000
     resting_mb: int = 250
 
     @classmethod

@@ -57,6 +57,7 @@ function draw() {
   if (!last) return $(".farm-body", root).replaceChildren(element("p", { class: "quiet" }, trouble || t("asking")));
   $(".farm-body", root).replaceChildren(
     trouble ? element("p", { class: "why" }, trouble) : "",
+    ...unread(),
     tiles(),
     element("div", { class: "plots" }, plot(t("plot-rate"), "rate"), plot(t("plot-queue"), "queue")),
     nodes(),
@@ -111,7 +112,7 @@ function nodes() {
   if (last.nodes.length === 0) return element("p", { class: "empty" }, t("no-nodes"));
   const read = last.nodes.map((node) => node.info.pages_read || 0);
   const sum = read.reduce((a, b) => a + b, 0);
-  const head = element("tr", {}, ...["node", "slots", "share", "profiles", "version"].map((name) => element("th", { scope: "col" }, t(name))));
+  const head = element("tr", {}, ...["node", "slots", "share", "machine", "speed", "profiles", "version"].map((name) => element("th", { scope: "col" }, t(name))));
   const rows = last.nodes.map((node, n) => {
     const part = sum ? read[n] / sum : 0;
     const bar = element("progress", { max: 1, value: part, "aria-label": `${t("share")}: ${node.name}` });
@@ -121,8 +122,10 @@ function nodes() {
       element("th", { scope: "row" }, node.name, state(node)),
       element("td", { class: "number" }, `${node.slots}`),
       element("td", { class: "share" }, bar, element("span", {}, `${Math.round(100 * part)} % · ${t("pages", { n: read[n] })}`)),
-      element("td", {}, (node.info.profiles || []).join(", ")),
-      element("td", {}, node.version),
+      element("td", { class: "number" }, machine(node.info)),
+      element("td", { class: "number" }, node.info.lines_per_s ? t("lines-a-second", { n: Math.round(node.info.lines_per_s) }) : "–"),
+      element("td", {}, (node.info.reads || node.info.profiles || []).join(", ")),
+      element("td", { title: node.info.commit || false }, node.version),
     );
   });
   const table = element("table", {}, element("thead", {}, head), element("tbody", {}, ...rows));
@@ -138,6 +141,18 @@ function state(node) {
   if (node.info.temperature_c !== undefined) told.push(`${Math.round(node.info.temperature_c)} °C`);
   told.push(...(node.info.throttled || []));
   return told.length ? element("span", { class: "quiet" }, ` ${told.join(" · ")}`) : "";
+}
+
+function machine(info) {
+  if (!info.cores) return "–";
+  return `${t("cores", { n: info.cores })} · ${(info.memory_mb / 1024).toFixed(1)} GB`;
+}
+
+// Pages that nobody alive can read, whatever their turn.
+function unread() {
+  return (last.profiles || [])
+    .filter((profile) => profile.waiting_for && last.slots)
+    .map((profile) => element("p", { class: "why" }, t("nobody-reads", { n: profile.queued_units, profile: profile.name })));
 }
 
 function more() {

@@ -98,6 +98,7 @@ function taken(job) {
       job.size && bytes(job.size),
       over ? total > 1 && t("pages", { n: total }) : total > 1 && t("pages-of", { done, all: total }),
       !over && job.queue_position > 0 && t("ahead", { n: job.queue_position }),
+      job.waiting_for && t("waits-for-node"),
       over && !job.cached && job.started_at && span(Math.max(0, job.ended_at - job.started_at)),
       when(job.created_at),
     ],

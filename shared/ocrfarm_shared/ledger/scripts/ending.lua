@@ -3,7 +3,8 @@
 local function keep(run_id, seconds)  -- let an ended run's keys live that long, never shorter than they already do
   for _, k in ipairs({key('run', run_id), key('run', run_id, 'f'), key('run', run_id, 'p'), key('run', run_id, 'a'), key('run', run_id, 'm'),
     key('run', run_id, 'o')}) do
-    if call('TTL', k) < seconds then call('EXPIRE', k, seconds) end
+    local left = call('TTL', k)
+    if left ~= -2 and left < seconds then call('EXPIRE', k, seconds) end  -- -2: there is none
   end
 end
 
@@ -77,11 +78,13 @@ local function leave(id, job)
   end
 end
 
--- How long the run took, in seconds since its document was accepted, where this was its last page; else nil.
+-- A page of the run is done: the last one ends it. How long the run took, in seconds since its document was accepted, where this was its
+-- last page; else nil.
 local function finish_if_last(run_id)
-  local run = get(key('run', run_id))
-  local total, done, failed = tonumber(run.total), tonumber(run.done), tonumber(run.failed)
+  local done, total = call('HINCRBY', key('run', run_id), 'done', 1), tonumber(call('HGET', key('run', run_id), 'total'))
   if total == nil or done < total then return nil end
+  local run = get(key('run', run_id))
+  local failed = tonumber(run.failed)
   local failure = given(run.first_failure) and cjson.decode(run.first_failure) or nil
   local state = failed == 0 and 'succeeded' or failed < total and 'partial' or 'failed'
   end_run(run_id, run, state, failure, failed > 0 and run.dead == '1')
@@ -102,6 +105,7 @@ local function attempt_failed(unit, u, failure, retryable, dead, max_attempts, l
   local run_id = u.run
   local run = get(key('run', run_id))
   call('ZREM', key('leases', u.profile), unit)
+  call('ZREM', key('riding', u.profile), unit)
   if not open_run(run) then call('DEL', key('unit', unit)) return 'gone' end
   local again = retryable and tonumber(u.attempt) < max_attempts
   note_attempt(run_id, unit, u, failure, again and 'retried' or 'failed', log)
@@ -133,7 +137,6 @@ local function attempt_failed(unit, u, failure, retryable, dead, max_attempts, l
   local page = {number = tonumber(u.number), width = 0, height = 0, error = failure}
   call('HSET', key('run', run_id, 'p'), u.number, 'j' .. cjson.encode(page))
   call('HINCRBY', k, 'failed', 1)
-  call('HINCRBY', k, 'done', 1)
   event({run = run_id, page = tonumber(u.number)})
   finish_if_last(run_id)
   return 'failed'
@@ -152,6 +155,7 @@ local function settle(unit, token)
   local u = held(unit, token)
   if not u then count('stale_writes') return nil end
   call('ZREM', key('leases', u.profile), unit)
+  call('ZREM', key('riding', u.profile), unit)
   call('DEL', key('unit', unit))
   local run = get(key('run', u.run))
   if open_run(run) then return u, run end

@@ -6,6 +6,7 @@ if not u then return reply({outcome = 'stale'}) end
 local run_id = u.run
 local run = get(key('run', run_id))
 call('ZREM', key('leases', u.profile), A.unit)
+call('ZREM', key('riding', u.profile), A.unit)
 if open_run(run) then
   call('HSET', key('unit', A.unit), 'state', 'waiting', 'token', '', 'owner', '', 'log', '', 'attempt', tonumber(u.attempt) - 1)
   call('SADD', key('run', run_id, 'b'), A.unit)

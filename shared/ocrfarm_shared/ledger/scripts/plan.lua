@@ -12,4 +12,4 @@ count('pages_behind', #A.pages)  -- known, and in no lane yet
 stock(u.run, run, A.window)
 event({run = u.run, total = #A.pages})
 hand_out(u.profile)
-return reply({recorded = true})
+return reply({recorded = true, next = take_next(A.next)})

@@ -136,16 +136,26 @@ local function publish(profile, unit, front)
   call('ZADD', key('published', profile), stamp(NOW), unit)
 end
 
-local function slots() return call('ZCOUNT', key('slots'), stamp(NOW), '+inf') end
+-- Worker processes that live; with a profile, those that can read it. Where none says so, all count: they may be of a release that does not.
+local function slots(profile)
+  local readers = profile and call('ZCOUNT', key('readers', profile), stamp(NOW), '+inf') or 0
+  if readers > 0 then return readers end
+  return call('ZCOUNT', key('slots'), stamp(NOW), '+inf')
+end
+
+-- Units that are on their way to a process or in it; those that ride along with another take no process of their own.
+local function under_way(profile)
+  return call('ZCARD', key('published', profile)) + call('ZCARD', key('leases', profile))
+    - call('ZCOUNT', key('riding', profile), stamp(NOW), '+inf')
+end
 
 -- Publish waiting units until half as many again as there are live slots are under way: what is published waits in order of publication,
 -- so a page that comes now stands behind all of it. A slot that comes free finds the next in the queue, and its finish publishes another
 -- in the same transition; the rest covers nodes that are a round trip away. Interactive goes before normal before bulk, but every 8th
 -- hand-out asks normal first and every 16th bulk, so that none starves.
 local function hand_out(profile)
-  local under_way = call('ZCARD', key('published', profile)) + call('ZCARD', key('leases', profile))
-  local live = slots()
-  local room = math.max(2, live + math.ceil(live / 2)) - under_way
+  local live = slots(profile)
+  local room = math.max(2, live + math.ceil(live / 2)) - under_way(profile)
   for _ = 1, room do
     local k = call('HINCRBY', key('handed'), profile, 1)
     local first = (k % 16 == 0) and 3 or (k % 8 == 0) and 2 or 1
@@ -174,7 +184,7 @@ local function hasten(profile, priority, tenant)
       if before_others then hastened = hastened + 1 end
     end
   end
-  if hastened >= math.max(1, math.floor(slots() / 2)) then return end
+  if hastened >= math.max(1, math.floor(slots(profile) / 2)) then return end
   call('LREM', key('turn', profile, priority), 0, tenant)
   local unit = pop(profile, priority, tenant)
   if not unit then return end

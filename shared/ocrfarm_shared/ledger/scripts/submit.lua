@@ -84,7 +84,8 @@ if not hit then
     call('HSET', key('run', run_id), 'id', run_id, 'tenant', j.tenant, 'state', 'queued', 'profile', A.profile, 'priority', j.priority,
       'blob', j.blob, 'media_type', j.media_type, 'options', A.options, 'created', stamp(NOW), 'following', 1,
       'total', A.plan and '' or '1', 'done', 0, 'failed', 0, 'attempt', 0, 'flight', text(flight), 'store', text(A.cache_key),
-      'result_ttl', A.result_ttl, 'record_ttl', A.record_ttl, 'schema', A.schema, 'reader', text(A.reader), 'job', j.id)
+      'result_ttl', A.result_ttl, 'record_ttl', A.record_ttl, 'schema', A.schema, 'reader', text(A.reader), 'job', j.id,
+      'small', A.small and '1' or '')
     if flight then call('SET', key('flight', flight), run_id) end
     local unit = run_id .. ':' .. number
     call('HSET', key('unit', unit), 'run', run_id, 'kind', A.plan and 'plan' or 'page', 'number', number, 'state', 'waiting', 'attempt', '0')

@@ -56,6 +56,7 @@ for _, profile in ipairs(call('SMEMBERS', key('profiles'))) do
     end
   end
   hand_out(profile)
+  for _, set in ipairs({'readers', 'riding'}) do call('ZREMRANGEBYSCORE', key(set, profile), '-inf', stamp(NOW - 60)) end
 end
 
 for _, id in ipairs(call('ZRANGEBYSCORE', key('deadlines'), '-inf', stamp(NOW), 'LIMIT', 0, limit)) do
