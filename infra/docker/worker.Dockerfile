@@ -12,6 +12,7 @@ COPY pyproject.toml uv.lock infra/docker/install.sh ./
 RUN sh install.sh libraries worker
 COPY . .
 RUN sh infra/docker/install.sh ocrfarm
+RUN sh infra/docker/install.sh slim
 
 # The models that are made from others (8 bits, reduced outputs): made here, so that a container is ready when it starts. The files are the
 # same for every kind of machine, so the machine that builds makes them, emulating nothing.
