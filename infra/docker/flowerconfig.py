@@ -6,3 +6,5 @@ address = "0.0.0.0"  # noqa: S104 - of its container; docker-compose.yml publish
 port = 5555
 read_only = True
 basic_auth = [Path("/volumes/flower-secrets/login").read_text("ascii").strip()]
+# Which page of which run, before Celery's own id.
+tasks_columns = "name,args,kwargs,state,received,runtime,worker"

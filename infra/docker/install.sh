@@ -22,9 +22,9 @@ libraries)
     "$tools/bin/uv" export --quiet --frozen --no-dev --no-emit-project --extra "$1" $(shift && printf ' --no-emit-package %s' "$@") \
         --output-file /tmp/requirements.txt
     into_target --require-hashes -r /tmp/requirements.txt
-    # Other people's tests, headers and type stubs are never read here: a sixth of numpy.
+    # Other people's tests, sources and type stubs are never read here: a sixth of numpy.
     find "$target/lib" -depth -type d \( -name tests -o -name include \) -exec rm -rf {} +
-    find "$target/lib" -name '*.pyi' -delete
+    find "$target/lib" -type f \( -name '*.pyi' -o -name '*.h' -o -name '*.cc' -o -name '*.cpp' -o -name '*.pyx' -o -name '*.pxd' \) -delete
     ;;
 ocrfarm)
     "$tools/bin/pip" wheel --no-deps --no-build-isolation --wheel-dir /tmp/wheel .
@@ -35,6 +35,7 @@ slim)
     # The C interface: Python has the same in a file of its own. And tools around models, which are made by our own code.
     rm -rf onnxruntime/capi/libonnxruntime.so.* onnxruntime/transformers onnxruntime/tools onnxruntime/quantization
     rm -rf onnx/backend/test ocrfarm_models/calibration_pictures
+    rm -rf lxml/objectify.* lxml/html lxml/isoschematron # pikepdf asks for lxml.etree
     find rapidocr -name '*.py' ! -path rapidocr/__init__.py -delete
     find rapidocr -name '*.pyc' -delete
     # The files that models are made from, where no profile opens them as they are.

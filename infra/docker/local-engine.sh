@@ -7,12 +7,14 @@
 #   infra/docker/local-engine.sh env           what to export: eval "$(infra/docker/local-engine.sh env)"
 #   infra/docker/local-engine.sh down          stop the dockerd that `up` started; images and volumes stay
 #
-# Needs root and a Debian mirror. About a minute the first time, a second when all of it is there. An engine that answers already is used
+# Needs root and a Debian mirror. A minute or two the first time, a second when all of it is there. An engine that answers already is used
 # as it is, and PYTHON_IMAGE and REDIS_IMAGE, where they are set, are left alone and not made.
 set -euo pipefail
 
 state=${OCRFARM_ENGINE_STATE:-/var/tmp/ocrfarm-engine}
 suite=bookworm
+debian_image=ocrfarm-local/debian:$suite
+debian_arm64_image=ocrfarm-local/debian-arm64:$suite
 python_image=ocrfarm-local/python:$suite
 python_arm64_image=ocrfarm-local/python-arm64:$suite
 redis_image=ocrfarm-local/redis:$suite
@@ -61,31 +63,38 @@ engine() {
     exit 1
 }
 
-# base_image TAG ARCHITECTURE PACKAGES [docker import's options]: Debian's minimal system with those packages, and with the certificates
-# that this machine trusts, so that a build reaches what the machine reaches.
-base_image() {
-    local tag=$1 architecture=$2 packages=$3 root
+# debian TAG ARCHITECTURE [docker import's options]: Debian's minimal system, with the certificates that this machine trusts, so that a build
+# reaches what the machine reaches.
+debian() {
+    local tag=$1 architecture=$2 root
     docker image inspect "$tag" >/dev/null 2>&1 && return
     install_missing debootstrap=debootstrap
     say "making $tag"
     root=$(mktemp -d /var/tmp/ocrfarm-base.XXXXXX)
     # shellcheck disable=SC2064
     trap "rm -rf '$root'" EXIT
-    debootstrap --arch="$architecture" --variant=minbase --include="ca-certificates,$packages" "$suite" "$root" \
-        >"$state/debootstrap.log" 2>&1 </dev/null || { tail -n 20 "$state/debootstrap.log" >&2; exit 1; }
+    debootstrap --arch="$architecture" --variant=minbase --include=ca-certificates "$suite" "$root" >"$state/debootstrap.log" 2>&1 </dev/null ||
+        { tail -n 20 "$state/debootstrap.log" >&2; exit 1; }
     cp "$tls" "$root$tls"
-    if [ -x "$root/usr/bin/python3" ]; then
-        rm -f "$root"/usr/lib/python3*/EXTERNALLY-MANAGED
-        ln -sf python3 "$root/usr/bin/python"
-    fi
     rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/*
-    tar -C "$root" -c . | docker import "${@:4}" - "$tag" >/dev/null
+    tar -C "$root" -c . | docker import "${@:3}" --change "ENV PIP_CERT=$tls SSL_CERT_FILE=$tls" - "$tag" >/dev/null
     rm -rf "$root"
 }
 
-python_base() { # python_base TAG ARCHITECTURE [docker import's options]
-    base_image "$1" "$2" python3,python3-venv,python3-pip "${@:3}" \
-        --change 'CMD ["python3"]' --change "ENV PIP_CERT=$tls SSL_CERT_FILE=$tls"
+with_packages() { # with_packages TAG BASE PACKAGES, and further lines of a Dockerfile on standard input
+    docker image inspect "$1" >/dev/null 2>&1 && return
+    say "making $1"
+    {
+        echo "FROM $2"
+        echo "RUN apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $3 \\"
+        echo " && apt-get clean && rm -rf /var/lib/apt/lists/* /usr/lib/python3*/EXTERNALLY-MANAGED"
+        cat
+    } | DOCKER_BUILDKIT=0 docker build --network=host -q -t "$1" - >"$state/build.log" 2>&1 || { tail -n 20 "$state/build.log" >&2; exit 1; }
+}
+
+python() { # python TAG BASE
+    echo 'RUN ln -sf python3 /usr/bin/python
+CMD ["python3"]' | with_packages "$1" "$2" "python3 python3-venv python3-pip"
 }
 
 case "${1:-up}" in
@@ -95,10 +104,15 @@ env)
 up)
     mkdir -p "$state"
     engine
-    [ -n "${PYTHON_IMAGE:-}" ] || python_base "$python_image" "$(dpkg --print-architecture)"
-    [ -n "${REDIS_IMAGE:-}" ] || base_image "$redis_image" "$(dpkg --print-architecture)" redis-server \
-        --change 'EXPOSE 6379' --change 'VOLUME /data' --change 'WORKDIR /data' \
-        --change 'CMD ["redis-server", "--bind", "0.0.0.0", "--protected-mode", "no", "--dir", "/data"]'
+    if [ -z "${PYTHON_IMAGE:-}" ] || [ -z "${REDIS_IMAGE:-}" ]; then debian "$debian_image" "$(dpkg --print-architecture)"; fi
+    [ -n "${PYTHON_IMAGE:-}" ] || python "$python_image" "$debian_image"
+    [ -n "${REDIS_IMAGE:-}" ] || with_packages "$redis_image" "$debian_image" redis-server <<'END'
+RUN mkdir /data && chown redis:redis /data
+EXPOSE 6379
+VOLUME /data
+WORKDIR /data
+CMD ["redis-server", "--bind", "0.0.0.0", "--protected-mode", "no", "--dir", "/data"]
+END
     environment
     ;;
 arm64)
@@ -106,7 +120,8 @@ arm64)
     install_missing qemu-aarch64-static=qemu-user-static update-binfmts=binfmt-support
     [ -e /proc/sys/fs/binfmt_misc/register ] || mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc
     update-binfmts --enable qemu-aarch64
-    python_base "$python_arm64_image" arm64 --platform linux/arm64
+    debian "$debian_arm64_image" arm64 --platform linux/arm64
+    python "$python_arm64_image" "$debian_arm64_image"
     echo "export PYTHON_IMAGE_ARM64=$python_arm64_image"
     ;;
 down)
