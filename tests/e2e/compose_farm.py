@@ -123,7 +123,15 @@ class ComposeFarm(RunningFarm):
         self.compose("up", "-d", "--no-build", "--no-recreate", *arguments)
 
     def make_key(self) -> None:
-        self.key = self.compose("exec", "-T", "api", "ocrfarm", "keys", "create", "--tenant", "me", "--quiet").strip()
+        """As a person does it, once Redis answers."""
+        limit = time.monotonic() + 60
+        while True:
+            try:
+                self.key = self.compose("exec", "-T", "api", "ocrfarm", "keys", "create", "--tenant", "me", "--quiet").strip()
+                break
+            except RuntimeError as err:
+                if "does not answer" not in str(err) or time.monotonic() > limit:
+                    raise
         self.http.headers["X-API-Key"] = self.key
 
     def replace(self, *services: str) -> str:

@@ -11,7 +11,9 @@ import redis
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from ocrfarm_shared.ledger import Ledger
+from ocrfarm_shared.keys import NewKey
+from ocrfarm_shared.ledger import Ledger, key_calls
+from ocrfarm_shared.redis_users import ADMIN
 from tests.documents import png
 from tests.e2e.compose_farm import need_engine
 from tests.integration.redis_container import RedisContainer
@@ -65,3 +67,17 @@ def test_the_ledger_lives_on_the_rights_of_its_roles(server: RedisContainer) -> 
     short = settings(max_examples=5, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
     run_state_machine_as_test(ByRole, settings=short)
     assert users.denied() == []
+
+
+def test_what_was_written_is_there_after_a_restart(server: RedisContainer) -> None:
+    """Redis 7 reads its file as the user without a name, and leaves out what that one may not do."""
+    users = Users(server, "of")
+    ledger = LedgerByRole(users)
+    made = ledger(key_calls.create_key(NewKey(tenant="ann")))
+    assert made is not None
+    ledger.close()
+    server.kill()
+    server.start(users.url(ADMIN))
+    ledger = LedgerByRole(users)
+    assert [key.id for key in ledger(key_calls.list_keys(tenant=None, limit=10)).keys] == [made.id]
+    ledger.close()
