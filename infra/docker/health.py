@@ -1,8 +1,8 @@
 """Is this container's part of the farm well? `python health.py gateway|dispatcher|worker`; exit code 0 where it is.
 
-    gateway     it answers
-    dispatcher  one leads (this or another): pages of a killed worker come back
-    worker      at least one process of this container says that it lives; it does so every 5 s, and not before its models are loaded
+gateway     it answers
+dispatcher  one leads (this or another): pages of a killed worker come back
+worker      at least one process of this container says that it lives; it does so every 5 s, and not before its models are loaded
 """
 
 from __future__ import annotations

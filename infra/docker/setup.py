@@ -44,8 +44,9 @@ def main() -> int:
         first(VOLUMES / "flower-secrets" / "login", f"ocrfarm:{secrets.token_urlsafe(24)}")
         first(VOLUMES / "grafana-secrets" / "admin-password", secrets.token_urlsafe(24))
     except PermissionError as err:
+        user = os.getuid()
         print(
-            f"{err.filename} cannot be written to by user {os.getuid()}: give the volume that is mounted there to it (chown -R {os.getuid()}).",
+            f"{err.filename} cannot be written to by user {user}: give it the volume that is mounted there (chown -R {user}).",
             file=sys.stderr,
         )
         return 1

@@ -7,9 +7,9 @@ FOLDER then holds, readable by you alone:
     gateway.env     OCRFARM_REDIS_USER and OCRFARM_REDIS_PASSWORD for `ocrfarm api`; likewise dispatcher, worker, flower
     admin.env       the one who may do everything: for you, for no part of the farm
 
-Copy each file to the machines that run that part, and nowhere else. `--again` makes new passwords; `--keep` leaves those that are there, makes
-what is missing, and writes users.acl anew: a release may let a part do more than the one before it. Without either, files that are there
-are left and the command fails. After a change: put users.acl in place and say `ACL LOAD` (as admin) to Redis.
+Copy each file to the machines that run that part, and nowhere else. `--again` makes new passwords; `--keep` leaves those that are there,
+makes what is missing, and writes users.acl anew: a release may let a part do more than the one before it. Without either, files that are
+there are left and the command fails. After a change: put users.acl in place and say `ACL LOAD` (as admin) to Redis.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     there = parser.add_mutually_exclusive_group()
     there.add_argument("--again", action="store_true", help="make new passwords though there are some")
-    there.add_argument("--keep", action="store_true", help="keep the passwords that there are, say anew what each may do")
+    there.add_argument(
+        "--keep", action="store_true", help="keep the passwords that there are, say anew what each may do"
+    )
     chosen = parser.parse_args(arguments)
     if not re.fullmatch(r"[a-z0-9_-]{1,32}", chosen.namespace):
         parser.error("--namespace takes up to 32 of a-z, 0-9, _ and -")

@@ -380,7 +380,9 @@ def _secret_in(path: str, variable: str) -> str:
         secret = Path(path).read_text("utf8").strip()
     except (OSError, UnicodeDecodeError) as err:
         why = err.strerror if isinstance(err, OSError) else "it is no text"
-        raise SettingsError(f"{variable} names {path}, which cannot be read ({why}); name a file that this user may read.") from None
+        raise SettingsError(
+            f"{variable} names {path}, which cannot be read ({why}); name a file that this user may read."
+        ) from None
     if not secret:
         raise SettingsError(f"{variable} names {path}, which is empty; put the secret into it.")
     return secret

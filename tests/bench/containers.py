@@ -2,7 +2,7 @@
 
     python -m tests.bench.containers [--times 5]
 
-Builds the images first. Every start is one of a farm that has been there before: its containers are made anew, its volumes are kept, and the
+Builds the images first. Every start is one of a farm that has been there before: its containers are made anew, its volumes are kept. The
 clock runs from the start of `docker compose up -d` to the first 200 of /readyz, through the door.
 """
 
@@ -59,7 +59,9 @@ def main() -> int:
         farm.make_key()
         farm.wait_ready()
         ready = starts(farm, times)
-    print(f"\nup to ready, {times} starts: {', '.join(f'{s:.1f}' for s in sorted(ready))} s; median {statistics.median(ready):.1f} s")
+    print(
+        f"\nup to ready, {times} starts: {', '.join(f'{s:.1f}' for s in sorted(ready))} s; median {statistics.median(ready):.1f} s"
+    )
     return 0 if kept and statistics.median(ready) < READY_S else 1
 
 

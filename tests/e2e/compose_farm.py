@@ -108,7 +108,9 @@ class ComposeFarm(RunningFarm):
             argv, cwd=ROOT, env=self.environment | environment, capture_output=True, text=True, timeout=timeout
         )
         if done.returncode:
-            raise RuntimeError(f"{' '.join(argv)} left with {done.returncode}:\n{done.stdout[-6000:]}\n{done.stderr[-6000:]}")
+            raise RuntimeError(
+                f"{' '.join(argv)} left with {done.returncode}:\n{done.stdout[-6000:]}\n{done.stderr[-6000:]}"
+            )
         return done.stdout
 
     def docker(self, *arguments: str, timeout: float = 120) -> str:
@@ -127,7 +129,9 @@ class ComposeFarm(RunningFarm):
         limit = time.monotonic() + 60
         while True:
             try:
-                self.key = self.compose("exec", "-T", "api", "ocrfarm", "keys", "create", "--tenant", "me", "--quiet").strip()
+                self.key = self.compose(
+                    "exec", "-T", "api", "ocrfarm", "keys", "create", "--tenant", "me", "--quiet"
+                ).strip()
                 break
             except RuntimeError as err:
                 if "does not answer" not in str(err) or time.monotonic() > limit:

@@ -1,4 +1,4 @@
-"""A Redis in a container of REDIS_IMAGE, with the same handles as the tests' own redis-server: started, killed, started again on its file."""
+"""A Redis in a container of REDIS_IMAGE, with the handles of the tests' own redis-server: started, killed, started again on its file."""
 
 from __future__ import annotations
 

@@ -65,7 +65,9 @@ def test_the_tool_takes_it() -> None:
 
 def test_what_is_chosen_reaches_the_parts() -> None:
     for tool in tools():
-        chosen = config(tool, OCRFARM_DPI="300", OCRFARM_WORKERS="3", REDIS_IMAGE="mine/redis:7", OCRFARM_LISTEN="10.1.2.3")
+        chosen = config(
+            tool, OCRFARM_DPI="300", OCRFARM_WORKERS="3", REDIS_IMAGE="mine/redis:7", OCRFARM_LISTEN="10.1.2.3"
+        )
         worker = chosen["services"]["worker"]
         assert str(worker["environment"]["OCRFARM_DPI"]) == "300"
         assert str(worker["environment"]["OCRFARM_WORKERS"]) == "3"
