@@ -124,6 +124,16 @@ class ComposeFarm(RunningFarm):
         """Start what does not run; with `--scale` more of it. What runs is left alone."""
         self.compose("up", "-d", "--no-build", "--no-recreate", *arguments)
 
+    def up_as_changed(self, *arguments: str) -> None:
+        """Make anew what has other settings now."""
+        self.compose("up", "-d", "--no-build", *arguments)
+
+    def publish_redis(self) -> None:
+        """From now on with docker-compose.nodes.yml: on this machine's loopback, where a node in a test stands."""
+        files = ("docker-compose.yml", "docker-compose.nodes.yml")
+        self.environment |= {"COMPOSE_FILE": ":".join(files), "COMPOSE_PATH_SEPARATOR": ":"}
+        self.environment |= {"OCRFARM_NODES_LISTEN": "127.0.0.1", "OCRFARM_NODES_PORT": str(free_port())}
+
     def make_key(self) -> None:
         """As a person does it, once Redis answers."""
         limit = time.monotonic() + 60

@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from tests.documents import png
-from tests.e2e.compose_farm import STANDING, ComposeFarm, Container, need_engine
+from tests.e2e.compose_farm import STANDING, TAG, ComposeFarm, Container, need_engine
 from tests.faults.headline.history import History
 from tests.faults.headline.prober import Prober
 from tests.running_farm import ROOT
@@ -271,6 +271,26 @@ def test_down_and_up_again(story: Story, farm: ComposeFarm) -> None:
     farm.up()
     farm.wait_ready()
     story.all_are_read(jobs)
+
+
+def test_a_node_elsewhere_joins_and_reads(story: Story, farm: ComposeFarm) -> None:
+    """A worker that shares nothing with the farm but its published ports; the farm's own workers are away."""
+    farm.publish_redis()
+    farm.up_as_changed("--scale", "worker=0")
+    farm.wait_slots(0)
+    token = farm.compose("exec", "-T", "api", "ocrfarm", "node", "token", "--quiet").strip()
+    node = farm.docker(
+        *("run", "-d", "--network", "host", "--read-only", "--tmpfs", "/tmp:mode=1777", "--cap-drop", "ALL"),
+        *("--tmpfs", "/volumes/state:uid=10001,gid=10001,mode=700", "-e", "OCRFARM_WORKERS=1", "-e", "OCRFARM_NODE=elsewhere"),
+        *("--security-opt", "no-new-privileges", f"ocrfarm-worker:{TAG}"),
+        *("worker", "join", f"http://127.0.0.1:{farm.port}", token),
+    )
+    try:
+        farm.wait_slots(1)
+        story.all_are_read(story.send(3))
+        assert [one["name"] for one in farm.http.get("/v1/farm").json()["nodes"]] == ["elsewhere"]
+    finally:
+        farm.docker("rm", "-f", node)
 
 
 def test_at_last_each_accepted_job_ended_once(story: Story, farm: ComposeFarm, tmp_path: Path) -> None:

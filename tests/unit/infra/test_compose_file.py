@@ -27,6 +27,8 @@ OURS = {
     "redis_fsync": "the set-up's", "redis_maxmemory_mb": "the set-up's", "gateways": "containers", "flower": "a service",
     "url": "the client's", "api_key": "the client's", "commit": "the image's", "workers": "of one container",
     "flower_host": "its container's", "flower_user": "a file", "flower_password": "a file",
+    "redis_host": "of the embedded one", "node_redis_url": "a file", "node": "the container's name", "join_url": "a joined node's",
+    "node_token": "a joined node's", "node_cache_mb": "a joined node's",
 }  # fmt: skip
 
 
@@ -47,7 +49,7 @@ def tools() -> list[list[str]]:
 def config(tool: list[str], *arguments: str, **environment: str) -> Any:
     kept = {k: v for k, v in os.environ.items() if not k.startswith("OCRFARM_")}
     done = subprocess.run(
-        [*tool, "-f", str(ROOT / "docker-compose.yml"), *arguments, "config"],
+        [*tool, *arguments, "config"],
         env=kept | environment, cwd=ROOT, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -75,6 +77,19 @@ def test_what_is_chosen_reaches_the_parts() -> None:
         assert chosen["services"]["redis"]["image"] == "mine/redis:7"
         assert "10.1.2.3" in str(chosen["services"]["door"]["ports"])
         assert "10.1.2.3" not in str(chosen["services"]["flower"]["ports"])
+
+
+def test_redis_is_published_for_nodes_at_the_address_that_is_named_and_no_other() -> None:
+    both = ["-f", str(ROOT / "docker-compose.yml"), "-f", str(ROOT / "docker-compose.nodes.yml")]
+    for tool in tools():
+        told = config([*tool, *both], OCRFARM_NODES_LISTEN="10.9.8.7")["services"]
+        assert "10.9.8.7" in str(told["redis"]["ports"])
+        assert len(told["redis"]["ports"]) == 1
+        assert {"back", "nodes"} == set(told["redis"]["networks"])
+        assert told["api"]["environment"]["OCRFARM_REDIS_USER"] == "gateway"
+        unnamed = subprocess.run([*tool, *both, "config"], cwd=ROOT, capture_output=True, text=True, timeout=120)
+        assert unnamed.returncode != 0
+        assert "name an address" in unnamed.stdout + unnamed.stderr
 
 
 @pytest.mark.parametrize("name", SERVICES)
