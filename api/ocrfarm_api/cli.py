@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import errno
 import gc
+import logging
 import socket
+import time
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 if TYPE_CHECKING:
     from ocrfarm_shared.settings import Settings
+
+
+log = logging.getLogger(__name__)
+WAIT_FOR_KEY_S = 1.0
 
 
 def register(app: typer.Typer) -> None:
@@ -26,6 +32,10 @@ def api(
     port: Annotated[int | None, typer.Option(help="OCRFARM_PORT, else 8000.", min=0, max=65535)] = None,
     fd: Annotated[int | None, typer.Option(help="A listening socket that this process was given.", min=0)] = None,
     compat_fd: Annotated[int | None, typer.Option(help="The same, for OCRFARM_COMPAT_PORT.", min=0)] = None,
+    wait_for_key: Annotated[
+        bool,
+        typer.Option("--wait-for-key", help="Where a key is needed and there is none yet, wait for it, do not leave."),
+    ] = False,
 ) -> None:
     """Run one gateway process until it is told to stop (SIGTERM, Ctrl-C)."""
     conf = _settings(host=host, port=port)
@@ -36,7 +46,9 @@ def api(
 
     start_logging(conf.log_level, conf.log_format)
     if not is_loopback(conf.host) and not conf.open_to_all and _without_keys(conf):
-        _refuse(NO_KEYS.format(host=conf.host))
+        if not wait_for_key:
+            _refuse(NO_KEYS.format(host=conf.host))
+        _await_key(conf, NO_KEYS.format(host=conf.host))
 
     import uvicorn
 
@@ -108,6 +120,14 @@ def _without_keys(conf: Settings) -> bool:
         return False
     finally:
         ledger.close()
+
+
+def _await_key(conf: Settings, sentence: str) -> None:
+    """Until there is a key, or Redis is away (then nobody is let in without one)."""
+    log.warning("%s This gateway waits for it.", sentence)
+    while _without_keys(conf):
+        time.sleep(WAIT_FOR_KEY_S)
+    log.info("there is a key now; the gateway starts")
 
 
 def _listen(conf: Settings, port: int, setting: str) -> socket.socket:

@@ -20,15 +20,21 @@ NOTE = "<!-- Written by docs/reference/make.py; change the code, not this. -->\n
 def settings() -> str:
     from pydantic_core import PydanticUndefined
 
-    from ocrfarm_shared.settings import PREFIX, Settings, takes
+    from ocrfarm_shared.settings import IN_FILES, PREFIX, Settings, takes
 
     rows = []
     for name, field in Settings.model_fields.items():
         said = int(field.default) if isinstance(field.default, bool) else field.default
         default = "" if said in (PydanticUndefined, None, "") else f"`{said}`"
         rows.append((f"`{PREFIX}{name.upper()}`", takes(name), default, field.description or ""))
-    return "# Settings\n\nEach is a variable of the environment. Durations are seconds.\n\n" + table(
-        ("setting", "takes", "default", "what it says"), rows
+    files = ", ".join(f"`{PREFIX}{name.upper()}_FILE`" for name in IN_FILES)
+    return (
+        "# Settings
+
+Each is a variable of the environment. Durations are seconds. Secrets may stand in files, which "
+        f"{files} name.
+
+" + table(("setting", "takes", "default", "what it says"), rows)
     )
 
 

@@ -158,9 +158,11 @@ def acl_file(namespace: str, passwords: Mapping[str, str], database: int = 0) ->
 
     `passwords`: by role, and the admin's. Raises KeyError where one is missing.
     """
-    # `hello` is how a client that speaks RESP3 brings its name and password: before it, a connection is the default user's.
+    # Nobody comes in as the default user: it is off and has no password, so that a connection can say who it is (AUTH, HELLO) and nothing
+    # else. It has all rights, because Redis 7 replays its append-only file in its name, and leaves out every transaction that it may not
+    # do: all that our scripts ever wrote would be gone after a restart (redis/redis issue 14541).
     lines = [
-        "user default reset resetchannels off +hello",
+        "user default reset off allkeys allchannels +@all",
         f"user {ADMIN} reset on {_hash(passwords[ADMIN])} allkeys allchannels +@all",
     ]
     for role in ROLES:

@@ -18,6 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 PREFIX = "OCRFARM_"
 NODE_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+# These may stand in a file that OCRFARM_..._FILE names: so a container is given a secret, and who looks at its settings sees a path alone.
+IN_FILES = ("redis_password", "api_key", "webhook_secret")
 
 
 class SettingsError(Exception):
@@ -346,7 +348,7 @@ class Settings(BaseModel):
 
     def child_environment(self) -> dict[str, str]:
         """What a child process is started with: this process's environment, with these settings in place of its own."""
-        own = {PREFIX + name.upper() for name in type(self).model_fields}
+        own = {PREFIX + name.upper() for name in type(self).model_fields} | {_file_variable(n) for n in IN_FILES}
         return {name: value for name, value in os.environ.items() if name not in own} | self.environment()
 
 
@@ -357,6 +359,9 @@ def read_settings(environ: dict[str, str] | None = None, **overrides: Any) -> Se
         name: source[PREFIX + name.upper()] for name in Settings.model_fields if source.get(PREFIX + name.upper())
     }
     values |= {k: v for k, v in overrides.items() if v is not None}
+    for name in IN_FILES:
+        if name not in values and (path := source.get(_file_variable(name))):
+            values[name] = _secret_in(path, _file_variable(name))
     try:
         return Settings(**values)
     except ValidationError as err:
@@ -367,6 +372,24 @@ def read_settings(environ: dict[str, str] | None = None, **overrides: Any) -> Se
         if name not in Settings.model_fields:
             raise SettingsError(f"There is no setting {PREFIX}{name.upper()}.") from None
         raise SettingsError(f"{PREFIX}{name.upper()} is {first['input']!r}; it takes {takes(name)}.") from None
+
+
+def _file_variable(name: str) -> str:
+    return f"{PREFIX}{name.upper()}_FILE"
+
+
+def _secret_in(path: str, variable: str) -> str:
+    """What the file holds, without the line's end. Raises SettingsError."""
+    try:
+        secret = Path(path).read_text("utf8").strip()
+    except (OSError, UnicodeDecodeError) as err:
+        why = err.strerror if isinstance(err, OSError) else "it is no text"
+        raise SettingsError(
+            f"{variable} names {path}, which cannot be read ({why}); name a file that this user may read."
+        ) from None
+    if not secret:
+        raise SettingsError(f"{variable} names {path}, which is empty; put the secret into it.")
+    return secret
 
 
 def takes(name: str) -> str:
@@ -399,7 +422,7 @@ def takes(name: str) -> str:
 
 def unknown_variables(environ: Mapping[str, str] | None = None) -> dict[str, str | None]:
     """Variables that look like settings and are none, each with the one that may have been meant."""
-    known = [PREFIX + name.upper() for name in Settings.model_fields]
+    known = [PREFIX + name.upper() for name in Settings.model_fields] + [_file_variable(name) for name in IN_FILES]
     strange = [
         name for name in (os.environ if environ is None else environ) if name.startswith(PREFIX) and name not in known
     ]

@@ -76,6 +76,27 @@ def test_refuses_to_listen_beyond_this_machine(start: Start) -> None:
     assert "OCRFARM_OPEN_TO_ALL" in refusal(start(HOST="0.0.0.0", PORT="0", OPEN_TO_ALL="yes"))  # not in those words
 
 
+def test_it_may_wait_for_the_first_key(start: Start, farm_settings: Settings) -> None:
+    """Of a container, say, in which the key is then made. Until then nobody can connect."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    process = start("--host", "0.0.0.0", "--port", str(port), "--wait-for-key")
+    assert process.stderr is not None
+    told = process.stderr.readline().decode()
+    assert "ocrfarm keys create --tenant NAME" in told
+    assert "waits for it" in told
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"http://127.0.0.1:{port}/livez", trust_env=False)
+    assert process.poll() is None
+    ledger = Ledger.open(farm_settings)
+    try:
+        ledger(key_calls.create_key(NewKey(tenant="first")))
+    finally:
+        ledger.close()
+    wait_alive(f"http://127.0.0.1:{port}", process)
+    assert httpx.get(f"http://127.0.0.1:{port}/v1/jobs", trust_env=False).status_code == 401
+
+
 def test_no_redis_named_is_a_sentence(start: Start) -> None:
     assert "OCRFARM_REDIS_URL" in refusal(start(REDIS_URL=""))
 

@@ -59,6 +59,26 @@ def test_it_overwrites_no_passwords_unasked(tmp_path: Path, capsys: pytest.Captu
         main(["--out", str(tmp_path), "--namespace", "a *"])
 
 
+def test_passwords_are_kept_and_rights_said_anew(tmp_path: Path) -> None:
+    assert main(["--out", str(tmp_path)]) == 0
+    files = {path.name: path.read_text("ascii") for path in tmp_path.iterdir()}
+    (tmp_path / "users.acl").write_text("user worker on nopass +@all\n", "ascii")  # of a release that let it do more
+    (tmp_path / "flower.env").unlink()
+    assert main(["--out", str(tmp_path), "--keep"]) == 0
+    again = {path.name: path.read_text("ascii") for path in tmp_path.iterdir()}
+    assert again["flower.env"] != files["flower.env"]
+    kept = {name for name in files if name not in ("flower.env", "users.acl")}
+    assert {name: again[name] for name in kept} == {name: files[name] for name in kept}
+
+    def of(acl: str, user: str) -> str:
+        return next(line for line in acl.splitlines() if line.startswith(f"user {user} "))
+
+    for user in (*ROLES, ADMIN):
+        assert (of(again["users.acl"], user) == of(files["users.acl"], user)) is (user != "flower")
+    with pytest.raises(SystemExit):
+        main(["--out", str(tmp_path), "--keep", "--again"])
+
+
 def test_the_configuration_is_the_embedded_ones(tmp_path: Path) -> None:
     """But for places, and for what the settings choose."""
     EmbeddedRedis.prepare(Server(Path("redis-server"), (7, 0, 0)), tmp_path / "redis", 6379, 1024)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -151,6 +152,27 @@ def test_what_is_another_roles(users: Users, role: Role) -> None:
         if role in channels:
             assert refused(connection, "PUBLISH", channels[role], "x")
     assert users.denied() != []
+
+
+def test_the_user_without_a_name_has_all_rights_and_nobody_can_be_him(users: Users) -> None:
+    """The rights are for reading the append-only file. Spoken to the wire: redis-py would say a name first."""
+    commands = [
+        "PING",
+        "GET of:job:x",
+        "SET x 1",
+        'EVAL "return 1" 0',
+        "CONFIG GET *",
+        "SUBSCRIBE of:events",
+        "ACL WHOAMI",
+        "HELLO 3",
+    ]
+    refused = ["AUTH x", "AUTH default x", 'AUTH default ""', "HELLO 3 AUTH default x"]
+    with socket.create_connection(("127.0.0.1", users.server.port), 10) as stranger, stranger.makefile("rwb") as wire:
+        for command in [*commands, *refused, *commands]:
+            wire.write(f"{command}\r\n".encode())
+            wire.flush()
+            answer = wire.readline()
+            assert answer.startswith((b"-NOAUTH", b"-WRONGPASS", b"-NOPERM")), (command, answer)
 
 
 def test_nobody_without_a_name_and_nobody_with_anothers(users: Users) -> None:

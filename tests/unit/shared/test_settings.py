@@ -110,3 +110,38 @@ def test_two_redis_users_at_once_are_refused() -> None:
 def test_every_setting_says_what_it_is() -> None:
     """docs/reference/settings.md and the error of a wrong one are made of this."""
     assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
+def test_a_secret_may_stand_in_a_file(tmp_path: Path) -> None:
+    secret = tmp_path / "password"
+    secret.write_text("of the gateway\n", "utf8")
+    named = {"OCRFARM_REDIS_URL": "redis://redis:6379/0", "OCRFARM_REDIS_PASSWORD_FILE": str(secret)}
+    conf = read_settings(named)
+    assert conf.redis_password == "of the gateway"
+    assert "of%20the%20gateway@redis" in conf.broker_url
+    assert read_settings(named | {"OCRFARM_REDIS_PASSWORD": "said outright"}).redis_password == "said outright"
+    assert read_settings(named, redis_password="an argument").redis_password == "an argument"
+    assert unknown_variables(named) == {}
+
+
+@pytest.mark.parametrize(("content", "why"), [(None, "No such file"), (b"\n", "is empty"), (b"\xff\xfe", "no text")])
+def test_a_secret_that_cannot_be_read_is_a_sentence(tmp_path: Path, content: bytes | None, why: str) -> None:
+    secret = tmp_path / "secret"
+    if content is not None:
+        secret.write_bytes(content)
+    with pytest.raises(SettingsError, match=why) as raised:
+        read_settings({"OCRFARM_API_KEY_FILE": str(secret)})
+    assert str(raised.value).startswith(f"OCRFARM_API_KEY_FILE names {secret}, which")
+
+
+def test_a_child_process_is_given_the_secret_and_not_the_file_of_its_parents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = tmp_path / "password"
+    secret.write_text("of the parent", "utf8")
+    monkeypatch.setenv("OCRFARM_REDIS_PASSWORD_FILE", str(secret))
+    parent = read_settings()
+    own = parent.model_copy(update={"redis_password": "of the child"}).child_environment()
+    assert read_settings(own).redis_password == "of the child"
+    nobody = parent.model_copy(update={"redis_password": None}).child_environment()
+    assert read_settings(nobody).redis_password is None
