@@ -46,14 +46,19 @@ def wheel(folder: Path) -> Path:
     return made
 
 
-def image(tag: str, folder: Path, base: str, **other: str) -> str:
+def image(tag: str, folder: Path, base: str, foreign: str = "", **other: str) -> str:
     """A machine on which install.sh has run, with the lock file's libraries; `other`: another version of one of them. Docker keeps the
-    layers that did not change."""
+    layers that did not change. `foreign`: another kind of machine (`aarch64`): its libraries are unpacked here, because under an emulator
+    pip takes half an hour for that."""
     context = folder / "context"
     (context / "infra").mkdir(parents=True)
     shutil.copytree(ROOT / "infra" / "pi", context / "infra" / "pi")
     wheel(context)
     (context / "requirements.txt").write_text("\n".join(locked(**other)) + "\n")
+    libraries = context / "site-packages"
+    libraries.mkdir()
+    if foreign:
+        unpack(foreign, context / "requirements.txt", libraries)
     passed = [name for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST") if name in os.environ]
     docker(
         "build", "--quiet", f"--network={os.environ.get('BUILD_NETWORK', 'default')}", "--tag", tag,
@@ -62,6 +67,18 @@ def image(tag: str, folder: Path, base: str, **other: str) -> str:
         timeout=3600,
     )  # fmt: skip
     return tag
+
+
+def unpack(machine: str, requirements: Path, into: Path) -> None:
+    """Wheels for that kind of machine and Debian 12's Python, as pip would put them into its site-packages."""
+    uv = Path(sys.executable).with_name("uv")
+    subprocess.run(
+        [
+            uv, "pip", "install", "--quiet", "--target", into, "--python-platform", f"{machine}-manylinux_2_28",
+            "--python-version", "3.11", "--only-binary", ":all:", "-r", requirements,
+        ],
+        cwd=ROOT, check=True, timeout=1200,
+    )  # fmt: skip
 
 
 def locked(**other: str) -> list[str]:

@@ -54,7 +54,7 @@ def joinable(wires: tuple[str, str], tmp_path: Path) -> Iterator[Joinable]:
 def test_an_emulated_pi_reads_the_samples_right(joinable: Joinable, wires: tuple[str, str], tmp_path: Path) -> None:
     farm, begun = joinable.farm, time.monotonic()
     base = os.environ.get("PYTHON_IMAGE_ARM64", "arm64v8/python:3.11-slim-bookworm")
-    made = image("ocrfarm-test-node-arm64", tmp_path, base, onnxruntime=ONNXRUNTIME)
+    made = image("ocrfarm-test-node-arm64", tmp_path, base, "aarch64", onnxruntime=ONNXRUNTIME)
     built = time.monotonic()
     models = ("--volume", f"{ROOT / '.ocrfarm' / 'models'}:/models:ro")
     node = Container(
