@@ -7,7 +7,7 @@ added up: `max without (instance) (...)`.
 Labels are few and bounded, because each combination is a series that Prometheus keeps for weeks: profiles, models, stages, priorities and
 error codes are the release's own (and the models that the operator added), nodes are machines. No tenant, no job, no process: those have
 no end, and tenants would stand readable in a system that more people see than the ledger. What is beyond MOST values of a label is put
-together as `other`.
+together as `other` (bounded_labels.py).
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -28,15 +27,12 @@ from prometheus_client.core import (
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from ocrfarm_api.bounded_labels import MOST, OTHER, kept
+from ocrfarm_api.node_metrics import figure, nodes
 from ocrfarm_shared import counting
 from ocrfarm_shared.contracts import Priority
 from ocrfarm_shared.errors import DocumentError, FarmError, OcrFarmError
 from ocrfarm_shared.ledger.records import FarmState
-
-T = TypeVar("T")
-
-MOST = 100
-OTHER = "other"
 
 # Of the ledger's counters: each is told from the first scrape on, as 0, or the first event would be no increase to Prometheus.
 COUNTERS: Mapping[str, str] = {
@@ -100,7 +96,7 @@ class FarmCollector(Collector):
             yield from _room(self._room)
         if self._state is not None:
             yield from _now(self._state)
-            yield from _nodes(self._state)
+            yield from nodes(self._state)
             yield from _counters(self._state.stats)
             yield from _histograms(self._state.stats)
 
@@ -133,7 +129,7 @@ def _now(state: FarmState) -> Iterator[Metric]:
     units = GaugeMetricFamily(
         "ocrfarm_units", "Pages and plans: queued, published to a worker's queue, running.", labels=("profile", "state")
     )
-    for (profile,), counts in _kept({(name,): counts for name, counts in state.profiles.items()}, _add_counts).items():
+    for (profile,), counts in kept({(name,): counts for name, counts in state.profiles.items()}, _add_counts).items():
         for unit_state, number in sorted(counts.items()):
             units.add_metric((profile, unit_state), number)
     yield units
@@ -164,7 +160,7 @@ def backlog_s(state: FarmState) -> float | None:
         return 0.0
     if not state.processes:
         return math.inf
-    known = [page_s for said in state.processes.values() if (page_s := _number(said.get("page_s"))) > 0]
+    known = [page_s for said in state.processes.values() if (page_s := figure(said.get("page_s"))) > 0]
     if known:
         mean = sum(1 / page_s for page_s in known) / len(known)
     else:
@@ -177,48 +173,6 @@ def backlog_s(state: FarmState) -> float | None:
             return None
         mean = pages / seconds
     return units / (mean * len(state.processes))
-
-
-def _number(value: object) -> float:
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else 0.0
-
-
-def _nodes(state: FarmState) -> Iterator[Metric]:
-    by_node: dict[tuple[str, ...], list[float]] = defaultdict(list)
-    versions: dict[tuple[str, ...], int] = defaultdict(int)
-    for process, said in state.processes.items():
-        by_node[(str(said.get("node") or process),)].append(_number(said.get("memory")))
-        versions[(str(said.get("version") or "unknown"),)] += 1
-    yield _gauge("nodes", "Machines (or containers) with a worker process alive.", len(by_node))
-    processes = GaugeMetricFamily("ocrfarm_node_processes", "Worker processes alive, by node.", labels=("node",))
-    memory = GaugeMetricFamily(
-        "ocrfarm_node_memory_bytes",
-        "Resident memory of a node's worker processes and those that open documents for them.",
-        labels=("node",),
-    )
-    largest = GaugeMetricFamily(
-        "ocrfarm_node_largest_process_bytes",
-        "Resident memory of the largest of them, the process that opens its documents included.",
-        labels=("node",),
-    )
-    for node, sizes in _kept(by_node, list.__add__).items():
-        processes.add_metric(node, len(sizes))
-        memory.add_metric(node, sum(sizes))
-        largest.add_metric(node, max(sizes))
-    yield from (processes, memory, largest)
-    by_version = GaugeMetricFamily("ocrfarm_processes", "Worker processes alive, by release.", labels=("version",))
-    for version, number in _kept(versions, int.__add__).items():
-        by_version.add_metric(version, number)
-    yield by_version
-
-
-def _kept(found: Mapping[tuple[str, ...], T], add: Callable[[T, T], T]) -> dict[tuple[str, ...], T]:
-    """The first MOST of them by name; all others together, under `other`."""
-    out: dict[tuple[str, ...], T] = {}
-    for place, labels in enumerate(sorted(found)):
-        kept = labels if place < MOST else (OTHER,) * len(labels)
-        out[kept] = add(out[kept], found[labels]) if kept in out else found[labels]
-    return out
 
 
 def _add_counts(a: dict[str, int], b: dict[str, int]) -> dict[str, int]:
@@ -241,7 +195,7 @@ def _counters(stats: Mapping[str, int]) -> Iterator[Metric]:
         labels=("profile", "step", "model"),
     )
     found = {tuple(field.split(":")[1:]): n for field, n in stats.items() if field.startswith(f"{counting.LINES}:")}
-    for labels, number in _kept({key: n for key, n in found.items() if len(key) == 3}, int.__add__).items():
+    for labels, number in kept({key: n for key, n in found.items() if len(key) == 3}, int.__add__).items():
         lines.add_metric(labels, number)
     yield lines
 
@@ -313,7 +267,7 @@ def _added(a: _Durations, b: _Durations) -> _Durations:
 def _histograms(stats: Mapping[str, int]) -> Iterator[Metric]:
     for name, (told_as, by, told) in HISTOGRAMS.items():
         family = HistogramMetricFamily(f"ocrfarm_{told_as}", told, labels=(by,))
-        found = _kept(_buckets(stats, name), _added)
+        found = kept(_buckets(stats, name), _added)
         if by == "priority":
             found = {(priority.value,): _Durations({}) for priority in Priority} | found
         for labels, durations in found.items():

@@ -135,7 +135,8 @@ def metrics() -> str:
     # A farm of which each figure has a value, so that its labels can be seen.
     stats = dict.fromkeys(COUNTERS, 0) | {"swept_at": 1, "lines:profile:step:model": 1}
     stats |= {f"{name}:{by}:le:1": 1 for name, (_, by, _) in HISTOGRAMS.items()}
-    process = {"node": "node", "version": "1", "page_s": 1.0, "memory": 1}
+    host = {"temperature_c": 50.0, "throttled": []}
+    process = {"node": "node", "version": "1", "page_s": 1.0, "memory": 1, "host": host}
     state = FarmState(
         slots=1, active_jobs=0, queued=0, published=0, running=0, oldest_s=None, pages_per_minute=0, dead_letters=0, outbox=0, now=1,
         stats=stats, profiles={"profile": {"queued": 0}}, processes={"p": process},

@@ -13,7 +13,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.unit.api.running_gateway import Gateway
 
-from ocrfarm_api.farm_metrics import COUNTERS, MOST, FarmCollector, Room, backlog_s
+from ocrfarm_api.bounded_labels import MOST
+from ocrfarm_api.farm_metrics import COUNTERS, FarmCollector, Room, backlog_s
 from ocrfarm_shared.counting import MODEL, Tally
 from ocrfarm_shared.errors import WorkerLost
 from ocrfarm_shared.ledger import calls
@@ -134,6 +135,18 @@ def test_nodes_and_their_memory(gateway: Gateway) -> None:
     assert of(found, "ocrfarm_node_memory_bytes", node="a") == 8_000_000
     assert of(found, "ocrfarm_node_largest_process_bytes", node="a") == 5_000_000
     assert of(found, "ocrfarm_processes", version="2") == 2
+
+
+def test_a_nodes_warmth_where_it_says(gateway: Gateway) -> None:
+    gateway.hire("a:1", node="a", host={"temperature_c": 61.5, "throttled": ["under-voltage"]})
+    gateway.hire("b:1", node="b", host={"temperature_c": 40.0, "throttled": []})
+    gateway.hire("c:1", node="c", host={})
+    found = scraped(gateway)
+    assert of(found, "ocrfarm_node_temperature_celsius", node="a") == 61.5
+    assert of(found, "ocrfarm_node_throttled", node="a") == 1
+    assert of(found, "ocrfarm_node_throttled", node="b") == 0
+    named = {dict(labels).get("node") for name, labels in found if name.startswith("ocrfarm_node_t")}
+    assert named == {"a", "b"}
 
 
 def test_failed_attempts_by_code_and_whose_they_were(gateway: Gateway) -> None:
