@@ -296,6 +296,18 @@ def test_where_no_stream_comes_it_polls(visit: Callable[..., Page]) -> None:
     assert line_texts(page) == ["Polled"]
 
 
+def test_a_farm_that_says_nothing_is_not_idle(visit: Callable[..., Page]) -> None:
+    """Nobody refuses the connection, and nobody answers: a gateway that hangs, a network that swallows."""
+    page = visit()
+    lamp = page.locator("#lamp")
+    expect(lamp).to_have_class("lamp up")
+    page.route("**/v1/farm", lambda route: None)
+    expect(lamp).to_have_class("lamp down", timeout=60_000)
+    expect(lamp).to_contain_text("does not answer")
+    page.unroute_all(behavior="ignoreErrors")
+    expect(lamp).to_have_class("lamp up", timeout=60_000)
+
+
 def test_with_keys_on_it_asks_and_waits(visit: Callable[..., Page], farm: RunningFarm) -> None:
     """The last test here: from now on this farm asks everybody for a key."""
     made = farm.http.post("/v1/keys", json={"tenant": "desk", "quota": {"jobs_per_minute": 2}})

@@ -60,10 +60,13 @@ export function askForKey(refused) {
 
 export const retryAfter = (text) => Math.min(120, Math.max(1, Number(text) || 1));
 
-export async function request(path, options = {}) {
+// `within`: milliseconds that the farm has to answer; not the person who is asked for a key.
+export async function request(path, { within = 0, ...options } = {}) {
   for (;;) {
     const shown = key();
-    const answer = await fetch(path, { ...options, headers: { ...options.headers, ...(shown ? { "X-API-Key": shown } : {}) } });
+    const limit = within ? { signal: AbortSignal.timeout(within) } : {};
+    const headers = { ...options.headers, ...(shown ? { "X-API-Key": shown } : {}) };
+    const answer = await fetch(path, { ...options, ...limit, headers });
     if (answer.status !== 401) return answer;
     await askForKey(shown);
   }

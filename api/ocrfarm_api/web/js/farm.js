@@ -5,6 +5,7 @@ import { $, drawn, element, sleep } from "./dom.js";
 import { span, t } from "./words.js";
 
 const KEPT_S = 600; // of the plots
+const SILENT_MS = 10000; // a farm that says nothing for so long is not "idle"
 const seen = []; // { at (s), rate, queue }
 let last = null;
 let trouble = "";
@@ -14,7 +15,7 @@ let wake = () => {};
 export async function watchFarm() {
   for (;;) {
     try {
-      last = await ask("/v1/farm", {}, 1);
+      last = await ask("/v1/farm", { within: SILENT_MS }, 1);
       trouble = "";
       const at = Date.now() / 1000;
       seen.push({ at, rate: last.pages_per_minute, queue: last.queued_units });
