@@ -57,7 +57,7 @@ _LEDGER = (
     *("evalsha", "eval", "time", "del", "exists", "expire", "ttl", "get", "set", "incr", "publish"),
     *("hget", "hgetall", "hmget", "hset", "hsetnx", "hincrby", "hexists"),
     *("sadd", "srem", "smembers", "srandmember"),
-    *("lpush", "rpush", "lpop", "lrange", "lrem", "ltrim"),
+    *("lpush", "rpush", "lpop", "lindex", "lrange", "lrem", "ltrim"),
     *("zadd", "zrem", "zcard", "zcount", "zscore", "zrank"),
 )
 _UNITS = (
@@ -118,7 +118,6 @@ RIGHTS: Mapping[Role, Rights] = {
                 "hkeys",
                 "hlen",
                 "incrby",
-                "lindex",
                 "llen",
                 "scard",
                 "zrange",
@@ -139,7 +138,7 @@ RIGHTS: Mapping[Role, Rights] = {
         _EVENTS,
     ),
     "worker": Rights(
-        _all(_CONNECT, _SUBSCRIBE, _LEDGER, _CELERY, ("hkeys", "incrby", "lindex")),
+        _all(_CONNECT, _SUBSCRIBE, _LEDGER, _CELERY, ("hkeys", "incrby")),
         _all(_UNITS, _ENDS, _GAUGES, _PAGES, ("{ns}:tokens", "{ns}:spare:*", "{ns}:unacked*"), _CELERY_KEYS),
         _EVENTS + _CELERY_CHANNELS,
     ),

@@ -121,7 +121,14 @@ class SimulatedFarm:
 
     def wait_ended(self, jobs: list[str], timeout: float) -> list[tuple[float, float]]:
         """Until all have ended well: when each was begun and ended, by the ledger's clock, in order of ending."""
-        self._until(lambda: self.state().active_jobs == 0, timeout, "the jobs never end")
+
+        def ended() -> bool:
+            state = self.state()
+            if failed := state.stats.get("attempts_failed", 0):
+                raise RuntimeError(f"{failed} attempts failed:\n{self.words()}")
+            return bool(state.active_jobs == 0)
+
+        self._until(ended, timeout, "the jobs never end")
         out = []
         for n in range(0, len(jobs), 500):
             for record in self.ledger(calls.view(TENANT, jobs[n : n + 500], position=False)):

@@ -161,9 +161,7 @@ def _record(taken: Sequence[ClaimedUnit], read: Sequence[Page | Why], share: flo
     some = [and_next(_finished(*one), more() if n == last else None) for n, one in enumerate(finished)]
     done = insist_all(me.ledger, some, me.settings.hard_time_limit_s)
     for (claimed, page), one in zip(finished, done, strict=True):
-        if one.recorded:
-            counted.page(claimed, page, one.recorded, me.engines(claimed.profile), share)
-            me.one_more(claimed.profile, share, alone=False)
+        _count(claimed, page, one.recorded, share, me, alone=False)
     return "recorded" if done[-1].recorded else "stale", done[-1].taken
 
 
@@ -244,11 +242,20 @@ def _done(claimed: ClaimedUnit, path: Path, more: Next, me: Hands) -> Done[Any]:
     begun = time.perf_counter()
     page = read(claimed, path, limits, me)
     done = insist(me.ledger, and_next(_finished(claimed, page), more()), me.settings.hard_time_limit_s)
-    if done.recorded:
-        seconds = time.perf_counter() - begun
-        counted.page(claimed, page, done.recorded, me.engines(claimed.profile), seconds)
-        me.one_more(claimed.profile, seconds)
+    _count(claimed, page, done.recorded, time.perf_counter() - begun, me)
     return done
+
+
+def _count(
+    claimed: ClaimedUnit, page: Page, recorded: Recorded, seconds: float, me: Hands, *, alone: bool = True
+) -> None:
+    """Raises nothing: what was recorded is recorded, and the next unit may be in this process's hands already."""
+    try:
+        if recorded:
+            counted.page(claimed, page, recorded, me.engines(claimed.profile), seconds)
+            me.one_more(claimed.profile, seconds, alone=alone)
+    except Exception:
+        log.exception("a page was recorded and could not be counted")
 
 
 def _finished(claimed: ClaimedUnit, page: Page) -> Call[Recorded]:

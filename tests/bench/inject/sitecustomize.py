@@ -35,7 +35,9 @@ def simulate_tasks(tasks: ModuleType) -> None:
 def simulate_hands(hands: ModuleType) -> None:
     """No models, and no process that opens documents."""
     recognizer = SimpleNamespace(spec=SimpleNamespace(id="simulated"))
-    hands.Engines.load = lambda profile, **_: SimpleNamespace(profile=profile.name, recognizer=recognizer)
+    hands.Engines.load = lambda profile, **_: SimpleNamespace(
+        profile=profile.name, recognizer=recognizer, first=(), fallback=None
+    )
     hands.Decoder.start = lambda _: None
 
 

@@ -1,9 +1,10 @@
 -- Included after the prelude and batching.lua: how jobs and runs end, and what becomes of an attempt that failed.
 
-local function keep(run_id, seconds)  -- let an ended run's keys live that long, never shorter than they already do
+-- Let an ended run's keys live that long, never shorter than they already do. `first`: it has just ended, and none of them expires yet.
+local function keep(run_id, seconds, first)
   for _, k in ipairs({key('run', run_id), key('run', run_id, 'f'), key('run', run_id, 'p'), key('run', run_id, 'a'), key('run', run_id, 'm'),
     key('run', run_id, 'o')}) do
-    local left = call('TTL', k)
+    local left = first and -1 or call('TTL', k)
     if left ~= -2 and left < seconds then call('EXPIRE', k, seconds) end  -- -2: there is none
   end
 end
@@ -65,7 +66,7 @@ local function end_run(run_id, run, state, failure, dead)
       end
     end
   end
-  keep(run_id, math.ceil(tonumber(run.result_ttl) + tonumber(run.record_ttl)))
+  keep(run_id, math.ceil(tonumber(run.result_ttl) + tonumber(run.record_ttl)), true)
   event({run = run_id, state = state})
 end
 

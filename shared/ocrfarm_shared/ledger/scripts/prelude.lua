@@ -71,6 +71,8 @@ end
 -- ms), so that what waits behind them comes soon and nobody else waits for it.
 local strippable = 20000
 local function strip(lane)
+  local first = call('LINDEX', lane, 0)
+  if not first or call('EXISTS', key('unit', first)) == 1 then return end
   while strippable > 0 do
     local units, gone = call('LRANGE', lane, 0, 99), 0
     for _, unit in ipairs(units) do
