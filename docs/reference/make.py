@@ -29,12 +29,8 @@ def settings() -> str:
         rows.append((f"`{PREFIX}{name.upper()}`", takes(name), default, field.description or ""))
     files = ", ".join(f"`{PREFIX}{name.upper()}_FILE`" for name in IN_FILES)
     return (
-        "# Settings
-
-Each is a variable of the environment. Durations are seconds. Secrets may stand in files, which "
-        f"{files} name.
-
-" + table(("setting", "takes", "default", "what it says"), rows)
+        "# Settings\n\nEach is a variable of the environment. Durations are seconds. Secrets may stand in files, which "
+        f"{files} name.\n\n" + table(("setting", "takes", "default", "what it says"), rows)
     )
 
 

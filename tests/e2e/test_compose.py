@@ -281,7 +281,14 @@ def test_a_node_elsewhere_joins_and_reads(story: Story, farm: ComposeFarm) -> No
     token = farm.compose("exec", "-T", "api", "ocrfarm", "node", "token", "--quiet").strip()
     node = farm.docker(
         *("run", "-d", "--network", "host", "--read-only", "--tmpfs", "/tmp:mode=1777", "--cap-drop", "ALL"),
-        *("--tmpfs", "/volumes/state:uid=10001,gid=10001,mode=700", "-e", "OCRFARM_WORKERS=1", "-e", "OCRFARM_NODE=elsewhere"),
+        *(
+            "--tmpfs",
+            "/volumes/state:uid=10001,gid=10001,mode=700",
+            "-e",
+            "OCRFARM_WORKERS=1",
+            "-e",
+            "OCRFARM_NODE=elsewhere",
+        ),
         *("--security-opt", "no-new-privileges", f"ocrfarm-worker:{TAG}"),
         *("worker", "join", f"http://127.0.0.1:{farm.port}", token),
     )
