@@ -26,8 +26,12 @@ def dispatcher() -> bool:
 
 def worker() -> bool:
     connection, namespace = ledger()
-    alive = connection.zrangebyscore(f"{namespace}:slots", time.time(), "+inf")
-    return any(process.decode().split(":")[0] == platform.node() for process in alive)
+    alive = [
+        process.decode()
+        for key in ("slots", "resting")  # a node that was drained is well
+        for process in connection.zrangebyscore(f"{namespace}:{key}", time.time(), "+inf")
+    ]
+    return any(process.split(":")[0] == platform.node() for process in alive)
 
 
 def ledger():  # type: ignore[no-untyped-def]  # it is no part of a room; the libraries are imported where they are needed

@@ -49,6 +49,10 @@ engine() {
     install_missing docker-compose=docker-compose docker=docker.io
     docker info >/dev/null 2>&1 && return
     install_missing dockerd=docker.io iptables=iptables
+    if [ -d /run/systemd/system ]; then # it is the machine's own service there
+        systemctl start docker
+        docker info >/dev/null && return
+    fi
     say "starting dockerd"
     # A machine that was switched off under a dockerd leaves its pid file behind.
     rm -f /var/run/docker.pid

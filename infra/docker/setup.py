@@ -4,7 +4,7 @@ It runs at every `docker compose up`, without a network and without a privilege.
 Redis users with their passwords (infra/redis/make_users.py); into each part's own volume goes what that part needs, and no more:
 
     redis-secrets       users.acl (passwords as hashes), redis.conf, the admin's password (for health checks and backups)
-    ROLE-secrets        redis-password
+    ROLE-secrets        redis-password; the gateways', where nodes elsewhere may join, also the worker's (node-redis-url)
     flower-secrets      login: NAME:PASSWORD of Flower's page
     grafana-secrets     admin-password
 
@@ -41,6 +41,11 @@ def main() -> int:
         put(redis / "users.acl", (owner / "users.acl").read_text("ascii"))
         put(redis / "admin-password", password(owner / "admin.env"))
         put(redis / "redis.conf", redis_conf(os.environ.get("REDIS_MAXMEMORY_MB"), os.environ.get("REDIS_FSYNC")))
+        if nodes := os.environ.get("NODES_REDIS"):  # docker-compose.nodes.yml: where nodes elsewhere find Redis
+            worker = password(owner / "worker.env")
+            put(VOLUMES / "gateway-secrets" / "node-redis-url", f"redis://worker:{worker}@{nodes}/0")
+        else:
+            (VOLUMES / "gateway-secrets" / "node-redis-url").unlink(missing_ok=True)
         first(VOLUMES / "flower-secrets" / "login", f"ocrfarm:{secrets.token_urlsafe(24)}")
         first(VOLUMES / "grafana-secrets" / "admin-password", secrets.token_urlsafe(24))
     except PermissionError as err:

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 PREFIX = "OCRFARM_"
 NODE_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 # These may stand in a file that OCRFARM_..._FILE names: so a container is given a secret, and who looks at its settings sees a path alone.
-IN_FILES = ("redis_password", "api_key", "webhook_secret")
+IN_FILES = ("redis_password", "api_key", "webhook_secret", "node_redis_url", "node_token")
 
 
 class SettingsError(Exception):

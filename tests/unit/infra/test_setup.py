@@ -29,7 +29,7 @@ def setup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
             (share / file.name).write_bytes(file.read_bytes())
     monkeypatch.syspath_prepend(str(share))
     monkeypatch.delitem(sys.modules, "make_users", raising=False)
-    for name in ("REDIS_MAXMEMORY_MB", "REDIS_FSYNC"):
+    for name in ("REDIS_MAXMEMORY_MB", "REDIS_FSYNC", "NODES_REDIS"):
         monkeypatch.delenv(name, raising=False)
     spec = importlib.util.spec_from_file_location("container_setup", share / "setup.py")
     assert spec is not None
@@ -71,6 +71,21 @@ def test_a_second_start_changes_no_secret_and_says_rights_anew(setup: ModuleType
     acl.write_text("user worker on nopass +@all\n", "ascii")
     assert setup.main() == 0
     assert files(setup.VOLUMES) == first
+
+
+def test_gateways_are_told_the_workers_password_only_where_nodes_may_join(
+    setup: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = setup.VOLUMES / "gateway-secrets" / "node-redis-url"
+    assert setup.main() == 0
+    assert not told.exists()
+    monkeypatch.setenv("NODES_REDIS", "10.0.0.5:6379")
+    assert setup.main() == 0
+    worker = (setup.VOLUMES / "worker-secrets" / "redis-password").read_text("ascii")
+    assert told.read_text("ascii") == f"redis://worker:{worker}@10.0.0.5:6379/0"
+    monkeypatch.delenv("NODES_REDIS")
+    assert setup.main() == 0
+    assert not told.exists()
 
 
 def test_redis_is_told_what_was_chosen(setup: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
