@@ -36,6 +36,7 @@ EXTRAS = {
     "read": "worker",
     "models": "worker",
     "train": "train",
+    "bench": "worker",
 }
 
 
@@ -71,7 +72,11 @@ def build() -> typer.Typer:
 def names(app: typer.Typer) -> set[str]:
     """Its commands, and its groups of commands."""
     commands = {each.name or getattr(each.callback, "__name__", "") for each in app.registered_commands}
-    return commands | {str(each.name) for each in app.registered_groups}
+    groups = [(each, each.typer_instance) for each in app.registered_groups]
+    # Named where it is added, or else where it is made; what was left out is no text, but a mark of typer's.
+    return commands | {
+        str(inner.info.name if inner and not isinstance(each.name, str) else each.name) for each, inner in groups
+    }
 
 
 def _stand_in(app: typer.Typer, name: str, extra: str) -> None:
