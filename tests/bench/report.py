@@ -145,7 +145,8 @@ def _small_lines(figures: dict[str, Any]) -> str:
         for name, row in ways.items()
     ]
     head = ["small pictures of a line", "lines a second", "processor ms a line", *parts]
-    return _table(head, rows) + f"\n\nAs one batch {figures['times as many']} times as many a second."
+    times = ", ".join(f"{value} {name}" for name, value in figures.items() if name.startswith("times "))
+    return f"{_table(head, rows)}\n\nOne batch, lines a second: {times}."
 
 
 _SECTIONS = {
