@@ -167,6 +167,20 @@ def test_flower_shows_to_whoever_has_the_login(farm: ComposeFarm) -> None:
         assert http.post("/api/worker/shutdown/any").status_code in (401, 403, 404, 405)
 
 
+def test_prometheus_is_given_a_key_that_may_read_the_figures(farm: ComposeFarm) -> None:
+    """The profile's one-shot service alone; Prometheus' own image is not asked for."""
+    service = ("--profile", "monitoring")
+    farm.compose(*service, "run", "--rm", "metrics-key")
+    show = ("run", "--rm", "--entrypoint", "cat", "metrics-key", "/volumes/metrics-secrets/key")
+    key = farm.compose(*service, *show).strip()
+    farm.compose(*service, "run", "--rm", "metrics-key")
+    assert farm.compose(*service, *show).strip() == key, "a second start made another"
+    told = farm.http.get("/metrics", headers={"X-API-Key": key})
+    assert told.status_code == 200
+    assert "ocrfarm_ledger_up 1" in told.text
+    assert farm.http.post("/v1/jobs", headers={"X-API-Key": key}, content=b"x").status_code == 403
+
+
 def test_scaled_to_four_all_of_them_read(story: Story, farm: ComposeFarm) -> None:
     farm.up("--scale", "worker=4")
     farm.wait_slots(4)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.watching.programs import MONITORING, promtool
 
 from ocrfarm_shared.settings import PREFIX, Settings
 
@@ -153,11 +154,23 @@ def test_every_volume_is_first_mounted_by_the_set_up() -> None:
 def test_what_it_mounts_from_this_folder_is_here() -> None:
     mounted = [v.split(":")[0] for s in SERVICES.values() for v in s.get("volumes", []) if v.startswith("./")]
     assert mounted
-    monitoring = ROOT / "infra" / "monitoring"
     for path in mounted:
-        if path.startswith("./infra/monitoring") and not monitoring.is_dir():
-            continue
         assert (ROOT / path).exists(), path
+
+
+def test_prometheus_takes_its_configuration(tmp_path: Path) -> None:
+    """Beside the rules, as it is mounted; and it is the one of infra/monitoring but for where the gateways are."""
+    for file in (ROOT / "infra" / "docker" / "prometheus.yml", MONITORING / "alerts.yml"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    done = promtool("check", "config", "--syntax-only", str(tmp_path / "prometheus.yml"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    ours, theirs = (
+        yaml.safe_load(file.read_text("utf8")) for file in (tmp_path / "prometheus.yml", MONITORING / "prometheus.yml")
+    )
+    assert (ours["global"], ours["rule_files"]) == (theirs["global"], theirs["rule_files"])
+    assert [job["job_name"] for job in ours["scrape_configs"]] == [job["job_name"] for job in theirs["scrape_configs"]]
+    key = ours["scrape_configs"][0]["authorization"]["credentials_file"]
+    assert key.rpartition("/")[0] in [volume.split(":")[1] for volume in SERVICES["prometheus"]["volumes"]]
 
 
 def test_the_images_are_made_with_the_makefiles_uv() -> None:
