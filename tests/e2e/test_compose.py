@@ -322,8 +322,9 @@ def test_at_last_each_accepted_job_ended_once(story: Story, farm: ComposeFarm, t
     assert len(story.accepted) >= 20
     farm.compose("stop", "-t", "40")
     left = {one.service: one.about["State"]["ExitCode"] for one in farm.containers(every=True)}
-    assert left["redis"] == left["dispatcher"] == left["worker"] == 0, left  # 137 is one that had to be killed
-    assert left["api"] in (0, 128 + signal.SIGTERM), left  # uvicorn ends by the signal that it was told to end with
+    # 143: it ended by the signal that it was told to end with (uvicorn does); 137: it had to be killed.
+    assert set(left.values()) <= {0, 128 + signal.SIGTERM}, left
+    assert left["redis"] == 0, left
     history = History.read(farm.copy_ledger(tmp_path / "redis"))
     ended = {job: [state for _, state in history.ends[job]] for job in story.accepted}
     assert {job: states for job, states in ended.items() if states != ["succeeded"]} == {}
