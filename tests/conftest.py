@@ -41,7 +41,12 @@ WATCHED = (
 def pytest_addoption(parser: pytest.Parser) -> None:
     """How long the headline runs of tests/faults/headline are; short by default, long by `make test-faults`. And what takes so long that it
     only runs where it is asked for."""
-    parser.addoption("--arm64", action="store_true", help="run tests/nodes/test_arm64.py: an emulated arm64 node")
+    parser.addoption(
+        "--arm64",
+        nargs="?",
+        const="all",
+        help="run tests/nodes/test_arm64.py, an emulated arm64 node: all samples, or those named: a,b",
+    )
     group = parser.getgroup("headline")
     group.addoption("--storm-jobs", type=int, default=300, help="jobs sent while the farm's parts are killed")
     group.addoption("--storm-kills", type=int, default=12, help="kills of processes; cuts of connections come on top")
