@@ -41,7 +41,7 @@ replace() {
     for id in $(containers "$service"); do
         echo "$service: replacing $id"
         docker stop -t 40 "$id" >/dev/null
-        docker rm "$id" >/dev/null
+        docker rm -v "$id" >/dev/null # an image may declare a volume of its own
         "${compose[@]}" up -d --no-deps --no-recreate --no-build --scale "$service=$count" "$service" >/dev/null 2>&1
         healthy "$service"
     done
