@@ -117,10 +117,11 @@ def _die_with_parent() -> None:
 
 
 def models_of(settings: Settings) -> list[str]:
-    """Those of the profiles that are loaded at the start, where somebody chose some; none named: those of all."""
+    """Those of the profiles that this node reads, or of those that are loaded at the start, where somebody chose some; none named: those of
+    all."""
     from ocrfarm_shared.profiles import get_profile
 
-    names = [name.strip() for name in settings.preload.split(",") if name.strip()]
+    names = [name.strip() for name in (settings.profiles or settings.preload).split(",") if name.strip()]
     return list(dict.fromkeys(model for name in names for model in get_profile(name).models))
 
 
