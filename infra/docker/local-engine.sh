@@ -58,7 +58,7 @@ engine() {
     rm -f /var/run/docker.pid
     nohup dockerd >"$state/dockerd.log" 2>&1 </dev/null &
     echo $! >"$state/dockerd.pid"
-    for _ in $(seq 120); do
+    for _ in $(seq 240); do
         docker info >/dev/null 2>&1 && return
         sleep 0.5
     done
