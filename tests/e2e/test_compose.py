@@ -193,7 +193,7 @@ def test_scaled_to_four_all_of_them_read(story: Story, farm: ComposeFarm) -> Non
 
 def test_a_worker_that_is_killed_under_a_page(story: Story, farm: ComposeFarm) -> None:
     """Its page is read by another; the engine brings back a process that dies, `up` a container that was killed."""
-    jobs = story.send(28)
+    jobs = story.send(40)
     until_running(farm)
     killed = farm.containers("worker")[0]
     farm.docker("kill", killed.id)
@@ -211,7 +211,7 @@ def test_a_worker_that_is_killed_under_a_page(story: Story, farm: ComposeFarm) -
 
 
 def test_a_worker_cut_off_the_network_and_joined_again(story: Story, farm: ComposeFarm) -> None:
-    jobs = story.send(28)
+    jobs = story.send(40)
     until_running(farm)
     cut = farm.containers("worker")[0]
     farm.docker("network", "disconnect", farm.network("back"), cut.id)
@@ -260,7 +260,7 @@ def test_a_gateway_killed_behind_the_door(story: Story, farm: ComposeFarm) -> No
 def test_every_image_replaced_one_by_one(story: Story, farm: ComposeFarm) -> None:
     farm.build(SECOND)
     before = {one.id: one for one in farm.containers()}
-    jobs = story.send(28)
+    jobs = story.send(40)
     with Prober(farm.port, "/livez") as alive:
         farm.replace("worker", "dispatcher", "api", "flower", "redis")
     jobs += story.send(4)
@@ -338,11 +338,11 @@ def test_at_last_each_accepted_job_ended_once(story: Story, farm: ComposeFarm, t
 
 # ---------------------------------------------------------------------------------------------------- details
 def until_running(farm: ComposeFarm) -> None:
-    """Until pages are being read and others wait."""
+    """Until each worker process is reading a page, whichever is then done something to, and others wait."""
     limit = time.monotonic() + 60
     while True:
         view = farm.http.get("/v1/farm").json()
-        if view["running_units"] >= 1 and view["queued_units"] >= 8:
+        if view["running_units"] >= view["slots"] and view["queued_units"] >= 8:
             return
         assert time.monotonic() < limit, view
         time.sleep(0.05)
