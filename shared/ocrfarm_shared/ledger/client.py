@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import redis
 import redis.asyncio
+from redis.exceptions import ConnectionError as LostConnection
 from redis.exceptions import NoScriptError
 
 from ocrfarm_shared.ledger.calls import Call
@@ -81,9 +82,15 @@ class AsyncLedger:
     async def __call__(self, call: Call[T]) -> T:
         one, arguments = script(call.script), _arguments(call, self.namespace)
         try:
-            raw = await self.redis.evalsha(one.sha, *arguments)
-        except NoScriptError:
-            raw = await self.redis.eval(one.source, *arguments)
+            try:
+                raw = await self.redis.evalsha(one.sha, *arguments)
+            except NoScriptError:
+                raw = await self.redis.eval(one.source, *arguments)
+        except RuntimeError as err:
+            # uvloop's word for a connection that Redis closed before it was written to; redis-py knows asyncio's alone.
+            if "handler is closed" not in str(err):
+                raise
+            raise LostConnection(str(err)) from err
         return _answer(call, raw)
 
     @property
