@@ -120,7 +120,7 @@ def install(app: FastAPI) -> None:
 
 
 class Watch:
-    """The outermost layer: an error that nobody expected goes to the log whole, and out as a generic sentence."""
+    """Outside all but the request log: an error that nobody expected goes to the log whole, and out as a generic sentence."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
