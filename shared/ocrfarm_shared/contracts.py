@@ -291,8 +291,8 @@ class NodeView(Travelling):
     info: dict[str, Any] = {}
     state: str = Field(
         "serving",
-        description="serving; draining: it takes no more pages and still reads some; drained: it takes none; away: it joined once, and no "
-        "process of it is alive.",
+        description="serving; draining: it takes no more pages and may still read some; drained: each of its processes heard so and reads "
+        "nothing; away: it joined once, and no process of it is alive.",
     )
     seen_at: float | None = Field(None, description="When a node that joined last asked the gateway.")
 

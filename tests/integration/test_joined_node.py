@@ -54,6 +54,15 @@ def node(joinable: Joinable, proxy: CuttingProxy, tmp_path_factory: pytest.TempP
     made.stop()
 
 
+@pytest.fixture(autouse=True)
+def as_it_was(joinable: Joinable, node: JoinedNode, proxy: CuttingProxy) -> Iterator[None]:
+    """What one test leaves shut or drained, where it fails, is not the next one's trouble."""
+    yield
+    proxy.shut = False
+    for name, way in ((joinable.own, "drain"), (node.name, "undrain")):
+        joinable.farm.http.post(f"/v1/nodes/{name}/{way}").raise_for_status()
+
+
 def test_it_reads_the_samples_right_and_fetches_each_once(joinable: Joinable, node: JoinedNode) -> None:
     farm, before = joinable.farm, joinable.fetched()
     names = ["letter.png", "report.pdf", "minutes.tiff"]  # one page, and two documents of several

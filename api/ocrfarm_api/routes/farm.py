@@ -109,9 +109,12 @@ def nodes_of(state: FarmState, *, whole: bool) -> list[NodeView]:
 
 
 def _state(name: str, processes: list[dict[str, object]], state: FarmState) -> str:
+    """Drained is a node whose every process said, after it heard that it is to take no more, that it reads nothing: it may be switched off.
+    What it said before tells nothing; between two pages, too, it reads nothing."""
     if name not in state.drained:
         return "serving"
-    return "draining" if any(said.get("reading") for said in processes) else "drained"
+    done = all(said["process"] in state.resting and not said.get("reading") for said in processes)
+    return "drained" if done else "draining"
 
 
 def _hosts(processes: list[dict[str, object]]) -> dict[str, object]:

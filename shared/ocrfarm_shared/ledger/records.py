@@ -173,6 +173,8 @@ class FarmState:
     processes: dict[str, dict[str, Any]]
     drained: frozenset[str] = frozenset()
     """Ids of the nodes that are to take no more."""
+    resting: frozenset[str] = frozenset()
+    """Ids of the processes that have heard so: what they said of themselves, they said after it."""
 
     @classmethod
     def of(cls, answer: dict[str, Any]) -> Self:
@@ -189,8 +191,9 @@ class FarmState:
             now=answer["now"],
             stats={k: int(v) for k, v in (answer["stats"] or {}).items()},
             profiles=answer["profiles"] or {},
-            processes={name: json.loads(info) for name, info in answer["processes"] or ()},
+            processes={name: json.loads(info) for name, info, _ in answer["processes"] or ()},
             drained=frozenset(answer.get("drained") or ()),
+            resting=frozenset(name for name, _, rests in answer["processes"] or () if rests),
         )
 
 

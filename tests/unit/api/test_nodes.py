@@ -240,9 +240,13 @@ def test_nodes_are_listed_drained_and_back(farm: Farm) -> None:
     assert farm.user.post("/v1/nodes/vm/drain").status_code == 403
     assert farm.admin.post("/v1/nodes/nobody/drain").status_code == 404
     assert farm.admin.post("/v1/nodes/a%20b/drain").status_code == 404
-    assert farm.admin.post("/v1/nodes/vm/drain").json()["state"] == "drained"
+    assert (
+        farm.admin.post("/v1/nodes/vm/drain").json()["state"] == "draining"
+    )  # it has not heard of it: it may have taken a page since
     farm.gateway.hire("vm:1", node="vm", reading="run_x:1")
     assert [n["state"] for n in farm.admin.get("/v1/farm").json()["nodes"]] == ["draining"]
+    farm.gateway.hire("vm:1", node="vm")
+    assert [n["state"] for n in farm.admin.get("/v1/farm").json()["nodes"]] == ["drained"]
     assert farm.admin.get("/v1/farm").json()["slots"] == 0
     assert farm.admin.post("/v1/nodes/vm/undrain").json()["state"] == "serving"
     farm.gateway.hire("vm:1", node="vm")

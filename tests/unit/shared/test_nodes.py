@@ -74,9 +74,10 @@ def test_a_drained_node_takes_nothing_and_nothing_is_lost(farm: Farm) -> None:
 def test_a_drained_node_is_no_slot_and_is_still_seen(farm: Farm) -> None:
     farm.beat("pi")
     farm.ledger(node_calls.drain("pi", on=True))
+    assert (farm.state().drained, farm.state().resting) == ({"pi"}, frozenset())
     farm.beat("pi")
     state = farm.state()
-    assert (state.slots, list(state.processes), state.drained) == (0, ["pi:1"], {"pi"})
+    assert (state.slots, list(state.processes), state.drained, state.resting) == (0, ["pi:1"], {"pi"}, {"pi:1"})
     farm.ledger(node_calls.drain("pi", on=False))
     assert not farm.beat("pi").drained
     state = farm.state()

@@ -18,7 +18,7 @@ end
 for _, set in ipairs({'slots', 'resting'}) do
   for _, process in ipairs(call('ZRANGEBYSCORE', key(set), stamp(NOW), '+inf')) do
     local info = call('GET', key('process', process))
-    if info then out.processes[#out.processes + 1] = {process, info} end
+    if info then out.processes[#out.processes + 1] = {process, info, set == 'resting'} end
   end
 end
 out.drained = get(key('drained')) or {}
