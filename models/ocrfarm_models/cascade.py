@@ -17,6 +17,8 @@ UNREAD = LineText("", 0.0, (), "", 0.0)
 
 # So many lines of a page are asked first; where a reader is certain of none, the page is not in its script.
 PROBES = 8
+# A line is not kept with a word that is less likely right than this, however long the line, and however little a word is of it.
+_LIKELY = 0.7
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,19 @@ def settled(line: LineText, readers: Sequence[FirstReader]) -> bool:
     return any(reader.recognizer.spec.id == line.model and _kept(line, reader) for reader in readers)
 
 
+def doubtful(line: LineText, readers: Sequence[FirstReader]) -> list[bool]:
+    """Which words (`line.parts`) of a line that is not settled its reader is not certain enough of; empty where none is judged."""
+    reader = next((r for r in readers if r.recognizer.spec.id == line.model), None)
+    if reader is None:
+        return []
+    rule = reader.recognizer.spec.certainty
+    return [expected_error(part.certainty, part.end - part.start, rule) > reader.error for part in line.parts]
+
+
 def _kept(line: LineText, reader: FirstReader) -> bool:
     if not line.chars or line.certainty is None:
+        return False
+    if any(part.certainty < _LIKELY for part in line.parts):
         return False
     return expected_error(line.certainty, len(line.chars), reader.recognizer.spec.certainty) <= reader.error
 

@@ -73,7 +73,7 @@ def text_probability(
         return np.asarray(np.exp(np.log(last) + scale))
 
 
-def evidence(text: float, weakest: float, characters: int, filled: int) -> tuple[float, float, float, float]:
+def evidence(text: float, weakest: float, characters: int, filled: float) -> tuple[float, float, float, float]:
     """The four numbers (`FEATURES`) of one line; `filled` is the columns that its crop fills in the model's tensor."""
     return log_odds(text), log_odds(weakest), math.log(characters), filled / characters
 

@@ -47,11 +47,21 @@ class WordSpan:
 
 
 @dataclass(frozen=True)
+class Part:
+    """A word of a line: numbers of its first character and of the one after its last; the probability that it is right."""
+
+    start: int
+    end: int
+    certainty: float
+
+
+@dataclass(frozen=True)
 class LineText:
     """What a recogniser read in one crop. No characters: nothing is written there (never: it failed).
 
     certainty   probability that the whole line is right; None where the model is not calibrated
     evidence    the numbers that certainty was made of (certainty.FEATURES); empty without characters
+    parts       its words, where there are several, the model is calibrated, and the line is not clear as a whole
     """
 
     text: str
@@ -60,6 +70,7 @@ class LineText:
     model: str
     certainty: float | None = None
     evidence: tuple[float, ...] = ()
+    parts: tuple[Part, ...] = ()
 
     @property
     def weakest(self) -> float:

@@ -10,7 +10,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from ocrfarm_models import certainty, ctc, graph, outputs, windows
+from ocrfarm_models import ctc, graph, outputs, windows
+from ocrfarm_models.certain_lines import certain
 from ocrfarm_models.ctc import LineText
 from ocrfarm_models.line_image import columns, padded_columns, resize_line, to_batch
 from ocrfarm_models.sessions import Session
@@ -139,24 +140,6 @@ def shown(spec: ModelSpec) -> bytes:
         return bytes(graph.show_posteriors(onnx.load(spec.path)).SerializeToString())
     except ValueError as err:
         raise ModelUnavailable(f"{spec.id} has a certainty in the registry, but {err}.") from None
-
-
-def certain(
-    texts: Sequence[LineText],
-    posteriors: NDArray[np.float32],
-    index: NDArray[np.int64],
-    filled: Sequence[int],
-    spec: ModelSpec,
-) -> list[LineText]:
-    """The lines of one batch with their evidence and certainty; `filled` is the columns that each crop fills."""
-    classes = [row[(row != spec.blank) & (row != np.concatenate(([spec.blank], row[:-1])))] for row in index]
-    out = []
-    shares = certainty.text_probability(posteriors, classes, spec.blank)
-    for text, share, wide in zip(texts, shares, filled, strict=True):
-        evidence = certainty.evidence(float(share), text.weakest, len(text.chars), wide) if text.chars else ()
-        sure = certainty.probability(evidence, spec.certainty) if evidence else 0.0
-        out.append(replace(text, certainty=sure, evidence=evidence))
-    return out
 
 
 def _filled(crop: NDArray[np.uint8], rule: InputRule) -> int:

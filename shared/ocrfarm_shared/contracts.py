@@ -137,7 +137,8 @@ class Word(Travelling):
 
 
 class Line(Travelling):
-    """One line of text. `model` is the registry id of the recogniser that read it."""
+    """One line of text. `model` is the registry id of the recogniser that read it; ids are joined by "+" where several read some of its
+    words each."""
 
     text: str
     confidence: float = Field(ge=0, le=1, description="How sure the model was of its characters, on average.")

@@ -8,7 +8,7 @@ import json
 from ocrfarm_shared.contracts import OcrOptions
 
 # Raised by hand whenever a change in the pipeline's code changes what is read; part of every cache key.
-PIPELINE_VERSION = 2
+PIPELINE_VERSION = 3
 
 
 def cache_key(tenant: str, content: str, options: OcrOptions, models: dict[str, str]) -> str:

@@ -32,10 +32,13 @@ def page(unit: ClaimedUnit, read: Page, recorded: Recorded, engines: Engines, se
 
 
 def step(model: str, engines: Engines) -> str:
-    """Which step of the profile had the last word on a line: of a cascade with first readers `first`, `main` or `fallback`.
+    """Which step of the profile had the last word on a line: of a cascade with first readers `first`, `main` or `fallback`;
+    `partly` where a first reader kept some of its words.
 
     A profile without first readers is no part of the share that small models settle: its lines are `only`, or `reread` by its fallback.
     """
+    if "+" in model:
+        return "partly"
     if any(reader.recognizer.spec.id == model for reader in engines.first):
         return "first"
     again = engines.fallback is not None and engines.fallback.spec.id == model

@@ -116,7 +116,7 @@ def _page(
         rotation=turned,
         language=guess_language("".join(line.text for line in lines)) if lines else None,
         lines=lines,
-        models=sorted({line.model for line in lines}),
+        models=sorted({name for line in lines for name in line.model.split("+")}),
         timings_ms=watch.ms,
     )
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ocrfarm_models.cascade import PROBES, UNREAD, read_first, settled
+from ocrfarm_models.cascade import PROBES, UNREAD, doubtful, read_first, settled
 from ocrfarm_models.ctc import LineText
 from ocrfarm_models.engines import Engines
 from ocrfarm_shared.contracts import Line, Word
 from ocrfarm_worker.crop import TALL, Crop, flip, part, stand, turn
 from ocrfarm_worker.face import piece, shape, sideways
+from ocrfarm_worker.piecework import Piece, cut_out, pieces, put_back, words_of
 
 # A line read with less than this may stand on its head: upright lines read with 0.95 and more, turned ones with 0.6 to 0.9.
 _DOUBTFUL = 0.9
@@ -21,6 +22,8 @@ _STUB = 3.0
 # A line read with less is read again by the profile's fallback, whose answer counts. In 8 bits, 19 of 20 words that full
 # precision reads right and 8 bits do not are below this, and one line in twenty of documents.
 _UNSURE = 0.95
+# A piece of a line that is read with less, even then, may have been cut amiss: its line is read as a whole.
+_LOST = 0.8
 
 
 @dataclass(frozen=True)
@@ -34,8 +37,8 @@ class Reading:
 def read(crops: Sequence[Crop], engines: Engines, *, orientation: bool) -> list[Reading]:
     """What each crop says, in the order given. With `orientation`, doubtful lines are tried in other ways as well."""
     first = _first(crops, engines)
-    left = [i for i, text in enumerate(first) if not settled(text, engines.first)]
     readings = [Reading(crop, text) for crop, text in zip(crops, first, strict=True)]
+    left = _mended(readings, engines)
     again = _read([crops[i] for i in left], engines, orientation=orientation)
     for i, reading in zip(left, _again_if_unsure(again, [first[i] for i in left], engines), strict=True):
         readings[i] = reading
@@ -53,6 +56,30 @@ def _first(crops: Sequence[Crop], engines: Engines) -> list[LineText]:
     for i, text in zip(along, read_first([crops[i].image for i in along], engines.first), strict=True):
         said[i] = text
     return said
+
+
+def _mended(readings: list[Reading], engines: Engines) -> list[int]:
+    """Put into `readings` the lines of which a few words were doubtful, those read by the recogniser; return the numbers of the lines
+    that are to be read as a whole."""
+    left = [i for i, reading in enumerate(readings) if not settled(reading.text, engines.first)]
+    work: list[tuple[int, Piece]] = [
+        (i, one)
+        for i in left
+        for one in pieces(readings[i].crop.image, readings[i].text, doubtful(readings[i].text, engines.first))
+    ]
+    crops = [cut_out(readings[i].crop, one) for i, one in work]
+    before = [words_of(readings[i].text, one) for i, one in work]
+    read: dict[int, list[tuple[Piece, LineText]]] = {}
+    for (i, one), reading in zip(
+        work, _again_if_unsure(_read(crops, engines, orientation=False), before, engines), strict=True
+    ):
+        read.setdefault(i, []).append((one, reading.text))
+    for i, parts in read.items():
+        if all(text.confidence >= _LOST for _, text in parts):
+            reading = readings[i]
+            readings[i] = Reading(reading.crop, put_back(reading.text, reading.crop.image.shape[1], parts))
+            left.remove(i)
+    return left
 
 
 def _read(crops: Sequence[Crop], engines: Engines, *, orientation: bool) -> list[Reading]:
@@ -85,8 +112,8 @@ def read_wholes(crops: Sequence[Crop], engines: Engines, *, orientation: Sequenc
             for crop, turned in zip(crops, orientation, strict=True)
         ]
     first = _each_first(crops, engines)
-    left = [i for i, text in enumerate(first) if not settled(text, engines.first)]
     out = [Reading(crop, text) for crop, text in zip(crops, first, strict=True)]
+    left = _mended(out, engines)
     readings = _read([crops[i] for i in left], engines, orientation=False)
     if engines.classifier is not None:
         doubtful = [n for n, i in enumerate(left) if orientation[i] and readings[n].text.confidence < _DOUBTFUL]

@@ -21,6 +21,7 @@ import logging
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from difflib import SequenceMatcher
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,7 @@ class Judged:
 
     kind: str
     line: LineText
+    label: str
     wrong: int
     fitted: bool
 
@@ -68,9 +70,17 @@ def read(recognizer: Recognizer, folder: Path) -> list[Judged]:
     for kind, labelled in labelled_sets(folder):
         lines = recognizer.read([image for image, _ in labelled])
         for number, (line, (_, label)) in enumerate(zip(lines, labelled, strict=True)):
-            out.append(Judged(kind, line, wrong(line.text, label), 2 * number < len(labelled)))
+            out.append(Judged(kind, line, label, wrong(line.text, label), 2 * number < len(labelled)))
         log.info("%s: %d lines, %.3f right", kind, len(labelled), np.mean([j.right for j in out if j.kind == kind]))
     return out
+
+
+def words_right(line: LineText, label: str) -> list[bool]:
+    """Whether each word that was judged by itself (`line.parts`) is one of the label's, in its place; capitals do not count."""
+    said = [norm(line.text[part.start : part.end]).casefold() for part in line.parts]
+    matched = SequenceMatcher(None, said, norm(label).casefold().split(), autojunk=False).get_matching_blocks()
+    right = {n for block in matched for n in range(block.a, block.a + block.size)}
+    return [n in right for n in range(len(said))]
 
 
 def fit(judged: Sequence[Judged], version: int) -> CertaintyRule:
@@ -167,6 +177,17 @@ def main() -> None:
         print(f"tells right from wrong, {kind or 'all'}: {told}")
     print(f"{len(rest)} lines judged, {len(judged) - len(rest)} fitted on; {said}")
     print("certainty = { " + ", ".join(f"{k} = {v}" for k, v in asdict(rule).items()) + " }")
+    # The parts were judged while reading, by the rule before; by the new one:
+    served = read(Recognizer.open(replace(spec, certainty=rule)), args.judged)
+    words = [
+        (part.certainty, good)
+        for j in served
+        if not j.fitted and j.kind not in WEIGHTS
+        for part, good in zip(j.line.parts, words_right(j.line, j.label), strict=True)
+    ]
+    sure, good = (np.array(column, float) for column in zip(*words, strict=True))
+    print(f"{len(words)} words of lines that are not clear: calibration error {calibration_error(sure, good):.3f}, "
+          f"tells right from wrong {separation(sure, good):.3f}, {good.mean():.3f} right, said {sure.mean():.3f}")  # fmt: skip
     if args.picture:
         draw(args.picture, args.model, before, after, right, said)
     if args.json:

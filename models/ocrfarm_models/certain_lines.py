@@ -1,0 +1,107 @@
+"""Certainty of the lines of one batch, and of each of their words (certainty.py says what it means).
+
+A word is judged with the spaces beside it: a space may lie in any column between two words, so that a word cut out at one of them
+would lose what lies on its other side. The rule is the lines': a line of one word is a word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ocrfarm_models import certainty
+from ocrfarm_models.ctc import LineText, Part
+from ocrfarm_models.spec import ModelSpec
+
+# No cascade asks more of a line: the words of a clearer one are not looked at one by one.
+_CLEAR = 0.98
+
+
+def certain(
+    texts: Sequence[LineText],
+    posteriors: NDArray[np.float32],
+    index: NDArray[np.int64],
+    filled: Sequence[int],
+    spec: ModelSpec,
+) -> list[LineText]:
+    """The lines with their evidence and certainty, and the parts of those of several words that are not clear.
+
+    posteriors  float32 (N, T, classes), each column a distribution
+    index       (N, T): likeliest class of each column
+    filled      columns of the tensor that each crop fills
+    """
+    runs = [_runs(row, spec.blank) for row in index]
+    shares = certainty.text_probability(posteriors, [classes for _, _, classes in runs], spec.blank)
+    out = []
+    for text, share, wide in zip(texts, shares, filled, strict=True):
+        evidence = certainty.evidence(float(share), text.weakest, len(text.chars), wide) if text.chars else ()
+        sure = certainty.probability(evidence, spec.certainty) if evidence else 0.0
+        out.append(replace(text, certainty=sure, evidence=evidence))
+    return _with_parts(out, posteriors, runs, filled, spec)
+
+
+Runs = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+
+
+def _runs(row: NDArray[np.int64], blank: int) -> Runs:
+    """First column, column after the last, and class of each character: (characters,) each."""
+    starts = np.flatnonzero(np.concatenate(([True], row[1:] != row[:-1])))
+    ends = np.append(starts[1:], len(row))
+    kept = row[starts] != blank
+    return starts[kept], ends[kept], row[starts][kept]
+
+
+def spans(text: LineText) -> list[tuple[int, int]]:
+    """Character numbers, first and one after the last, of each word between white space."""
+    out, start = [], None
+    for number, char in enumerate((*text.chars, None)):
+        inside = char is not None and not char.char.isspace()
+        if inside and start is None:
+            start = number
+        elif not inside and start is not None:
+            out.append((start, number))
+            start = None
+    return out
+
+
+def _with_parts(
+    texts: Sequence[LineText],
+    posteriors: NDArray[np.float32],
+    runs: Sequence[Runs],
+    filled: Sequence[int],
+    spec: ModelSpec,
+) -> list[LineText]:
+    """All words of the batch at once: a step of the recursion costs hardly more for many words than for one."""
+    lines = [
+        (n, words) for n, text in enumerate(texts) if (text.certainty or 0.0) < _CLEAR and len(words := spans(text)) > 1
+    ]
+    if not lines:
+        return list(texts)
+    views, classes, owners = [], [], []
+    for n, words in lines:
+        first, after, said = runs[n]
+        for start, end in words:
+            low, high = max(0, start - 1), min(len(said), end + 1)  # with the spaces beside it
+            begin = int(after[low - 1]) if low else 0
+            stop = int(first[high]) if high < len(said) else posteriors.shape[1]
+            views.append(posteriors[n, begin:stop])
+            classes.append(said[low:high])
+            owners.append((n, start, end, min(c.confidence for c in texts[n].chars[low:high])))
+    room = np.zeros((len(views), max(len(view) for view in views), posteriors.shape[2]), np.float32)
+    room[:, :, spec.blank] = 1.0  # a column more of blank changes no spelling
+    for row, view in zip(room, views, strict=True):
+        row[: len(view)] = view
+    out = list(texts)
+    parts: dict[int, list[Part]] = {n: [] for n, _ in lines}
+    shares = certainty.text_probability(room, classes, spec.blank)
+    for (n, start, end, weakest), share in zip(owners, shares, strict=True):
+        chars = texts[n].chars
+        wide = (chars[end - 1].x_end - chars[start].x_start) * filled[n]
+        evidence = certainty.evidence(float(share), weakest, end - start, wide)
+        parts[n].append(Part(start, end, certainty.probability(evidence, spec.certainty)))
+    for n, found in parts.items():
+        out[n] = replace(texts[n], parts=tuple(found))
+    return out
