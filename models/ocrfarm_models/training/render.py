@@ -185,7 +185,8 @@ class Painter:
         spacing = rng.uniform(-0.02, 0.12) if rng.random() < 0.15 else 0.0
         if len(text) < 20 and rng.random() < 0.04:  # a heading drawn apart
             spacing = rng.uniform(0.2, 0.6)
-        mask = ink(text, face, rng, spacing)
+        gap = rng.uniform(0.55, 1.0) if rng.random() < 0.2 else rng.uniform(1.0, 2.0) if rng.random() < 0.1 else 1.0
+        mask = ink(text, face, rng, spacing, gap=gap)
         if mask.size == 0 or mask.shape[0] < 6:
             return None
         if rng.random() < 0.2:
