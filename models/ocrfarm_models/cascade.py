@@ -29,8 +29,10 @@ class FirstReader:
     error: float
 
 
-def read_first(crops: Sequence[NDArray[np.uint8]], readers: Sequence[FirstReader]) -> list[LineText]:
-    """What the first readers say of each crop, in the order given; ask `settled` whether that is the last word.
+def read_first(
+    crops: Sequence[NDArray[np.uint8]], readers: Sequence[FirstReader], *, loose: bool = False
+) -> list[LineText]:
+    """What the first readers say of each crop, in the order given; ask `settled` whether that is the last word. `loose`: Recognizer.read.
 
     A line goes from reader to reader until one is certain. A reader that is certain of none of the page's first lines is
     not asked for the rest. A line that no reader was asked about is UNREAD.
@@ -40,10 +42,10 @@ def read_first(crops: Sequence[NDArray[np.uint8]], readers: Sequence[FirstReader
     for reader in readers:
         probes = left[:: max(1, len(left) // PROBES)][:PROBES]
         asked = set(probes)
-        _ask(crops, probes, reader, said)
+        _ask(crops, probes, reader, said, loose)
         if len(probes) == PROBES and not any(_kept(said[i], reader) for i in probes):
             continue
-        _ask(crops, [i for i in left if i not in asked], reader, said)
+        _ask(crops, [i for i in left if i not in asked], reader, said, loose)
         left = [i for i in left if not _kept(said[i], reader)]
     return said
 
@@ -70,6 +72,8 @@ def _kept(line: LineText, reader: FirstReader) -> bool:
     return expected_error(line.certainty, len(line.chars), reader.recognizer.spec.certainty) <= reader.error
 
 
-def _ask(crops: Sequence[NDArray[np.uint8]], which: Sequence[int], reader: FirstReader, said: list[LineText]) -> None:
-    for i, text in zip(which, reader.recognizer.read([crops[i] for i in which]), strict=True):
+def _ask(
+    crops: Sequence[NDArray[np.uint8]], which: Sequence[int], reader: FirstReader, said: list[LineText], loose: bool
+) -> None:
+    for i, text in zip(which, reader.recognizer.read([crops[i] for i in which], loose=loose), strict=True):
         said[i] = text

@@ -60,6 +60,13 @@ def resize_line(crop: Crop, rule: InputRule) -> Crop:
     return cv2.resize(crop, (target, rule.height), interpolation=method).astype(np.uint8, copy=False)
 
 
+def closer(crop: Crop, rule: InputRule) -> Crop:
+    """A crop of the detector's without `rule.trim` of its height above and below: it cuts a region with paper around it, in proportion to
+    the height of the writing."""
+    off = round(crop.shape[0] * rule.trim)
+    return crop[off : crop.shape[0] - off] if off else crop
+
+
 def to_batch(lines: Sequence[Crop], rule: InputRule) -> Tensor:
     """Resized lines (of `resize_line`) side by side: float32, normalised, padded on the right with `rule.pad`.
 

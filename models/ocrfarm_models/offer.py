@@ -112,6 +112,8 @@ def _sizes(rule: InputRule, path: Path) -> None:
         raise Unfit(f"`input` in {path}: height, multiple, max_width and std are more than 0.")
     if min(rule.width, rule.margin, rule.min_width, rule.overlap) < 0 or rule.batch not in (0, 1):
         raise Unfit(f"`input` in {path}: no width is negative, and batch is 0 (any) or 1.")
+    if not 0 <= rule.trim <= 0.25:
+        raise Unfit(f"`input.trim` in {path} is a share of the height, 0 to 0.25.")
     if not rule.width and (rule.overlap or rule.fit == "stretch"):
         raise Unfit(f'`input` in {path}: overlap and fit = "stretch" are for models of one width; name it as `width`.')
     if rule.width and rule.overlap * 2 > rule.width:

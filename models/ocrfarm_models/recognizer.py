@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ocrfarm_models import ctc, graph, outputs, windows
 from ocrfarm_models.certain_lines import certain
 from ocrfarm_models.ctc import LineText
-from ocrfarm_models.line_image import columns, padded_columns, resize_line, to_batch
+from ocrfarm_models.line_image import closer, columns, padded_columns, resize_line, to_batch
 from ocrfarm_models.sessions import Session
 from ocrfarm_models.spec import InputRule, ModelSpec
 from ocrfarm_shared.errors import ModelUnavailable
@@ -52,13 +52,16 @@ class Recognizer:
         recognizer.read([np.full((32, 64, 3), 255, np.uint8)])
         return recognizer
 
-    def read(self, crops: Sequence[NDArray[np.uint8]], *, min_columns: int = 0) -> list[LineText]:
+    def read(self, crops: Sequence[NDArray[np.uint8]], *, min_columns: int = 0, loose: bool = False) -> list[LineText]:
         """The text of each uint8 HxWx3 BGR (or HxW grey) crop, in the order given, one answer a crop.
 
         What a line reads as does not depend on the lines that it is read with, but for a model that `judges_by_company`.
         `min_columns` pads narrower lines to so many columns at once, for a caller who knows that he has single words; otherwise
-        only a doubtful line gets the room (`DoubtRule`).
+        only a doubtful line gets the room (`DoubtRule`). `loose` crops are as the detector cuts them, with paper around the writing
+        (`InputRule.trim`).
         """
+        if loose:
+            crops = [closer(crop, self.spec.input) for crop in crops]
         rule, doubt = self.spec.input, self.spec.doubt
         rule = replace(rule, min_width=max(min_columns, rule.min_width))
         answers = self._read_all(crops, rule)

@@ -29,12 +29,14 @@ class Crop:
     corners  float32 (4, 2), pixels of the page: the crop's top left, top right, bottom right, bottom left
     tall     whether the region was higher than wide, and was turned to be read from its right side
     flipped  whether it was turned by 180 degrees besides
+    loose    whether the detector cut it, with paper around the writing; a picture that was sent as one line is as its sender cut it
     """
 
     image: Pixels
     corners: Corners
     tall: bool = False
     flipped: bool = False
+    loose: bool = False
 
 
 def whole(image: Pixels) -> Crop:
@@ -52,7 +54,7 @@ def rectify(image: Pixels, polygon: Corners) -> Crop:
     width, height = _extent(polygon)
     tall = height >= TALL * width
     corners = np.roll(polygon, -1, axis=0) if tall else polygon
-    return Crop(_warp(image, corners), corners, tall=tall)
+    return Crop(_warp(image, corners), corners, tall=tall, loose=True)
 
 
 def flip(crop: Crop) -> Crop:

@@ -72,8 +72,8 @@ def _on_their_head(witnesses: list[Crop], engines: Engines, *, thorough: bool) -
     if not thorough:
         return False
     some = witnesses[:_READ_BOTH_WAYS]
-    read_up = engines.recognizer.read([crop.image for crop in some])
-    read_down = engines.recognizer.read([flip(crop).image for crop in some])
+    read_up = engines.recognizer.read([crop.image for crop in some], loose=True)
+    read_down = engines.recognizer.read([flip(crop).image for crop in some], loose=True)
     return sum(line.confidence for line in read_down) > sum(line.confidence for line in read_up)
 
 

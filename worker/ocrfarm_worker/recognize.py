@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ocrfarm_models.cascade import PROBES, UNREAD, doubtful, read_first, settled
 from ocrfarm_models.ctc import LineText
 from ocrfarm_models.engines import Engines
+from ocrfarm_models.recognizer import Recognizer
 from ocrfarm_shared.contracts import Line, Word
 from ocrfarm_worker.crop import TALL, Crop, flip, part, stand, turn
 from ocrfarm_worker.face import piece, shape, sideways
@@ -53,9 +54,20 @@ def _first(crops: Sequence[Crop], engines: Engines) -> list[LineText]:
         return said
     down = sideways(crops)
     along = [i for i, crop in enumerate(crops) if crop.tall == down]
-    for i, text in zip(along, read_first([crops[i].image for i in along], engines.first), strict=True):
+    for i, text in zip(
+        along, read_first([crops[i].image for i in along], engines.first, loose=_loose(crops)), strict=True
+    ):
         said[i] = text
     return said
+
+
+def _ask(recognizer: Recognizer, crops: Sequence[Crop]) -> list[LineText]:
+    return recognizer.read([crop.image for crop in crops], loose=_loose(crops))
+
+
+def _loose(crops: Sequence[Crop]) -> bool:
+    """A page's crops are all the detector's; pictures of a line are none of them."""
+    return any(crop.loose for crop in crops)
 
 
 def _mended(readings: list[Reading], engines: Engines) -> list[int]:
@@ -67,6 +79,8 @@ def _mended(readings: list[Reading], engines: Engines) -> list[int]:
         for i in left
         for one in pieces(readings[i].crop.image, readings[i].text, doubtful(readings[i].text, engines.first))
     ]
+    if not work:
+        return left
     crops = [cut_out(readings[i].crop, one) for i, one in work]
     before = [words_of(readings[i].text, one) for i, one in work]
     read: dict[int, list[tuple[Piece, LineText]]] = {}
@@ -84,10 +98,7 @@ def _mended(readings: list[Reading], engines: Engines) -> list[int]:
 
 def _read(crops: Sequence[Crop], engines: Engines, *, orientation: bool) -> list[Reading]:
     """By the profile's recogniser alone."""
-    readings = [
-        Reading(crop, text)
-        for crop, text in zip(crops, engines.recognizer.read([crop.image for crop in crops]), strict=True)
-    ]
+    readings = [Reading(crop, text) for crop, text in zip(crops, _ask(engines.recognizer, crops), strict=True)]
     if not orientation or engines.classifier is None:
         return readings
     doubtful = [i for i, reading in enumerate(readings) if reading.text.confidence < _DOUBTFUL]
@@ -132,7 +143,12 @@ def _each_first(crops: Sequence[Crop], engines: Engines) -> list[LineText]:
         return [UNREAD] * len(crops)
     step = PROBES - 1
     images = [crop.image for crop in crops]
-    return [text for n in range(0, len(images), step) for text in read_first(images[n : n + step], engines.first)]
+    loose = _loose(crops)
+    return [
+        text
+        for n in range(0, len(images), step)
+        for text in read_first(images[n : n + step], engines.first, loose=loose)
+    ]
 
 
 def _again_if_unsure(readings: list[Reading], first: Sequence[LineText], engines: Engines) -> list[Reading]:
@@ -147,7 +163,7 @@ def _again_if_unsure(readings: list[Reading], first: Sequence[LineText], engines
             for i, (reading, before) in enumerate(zip(readings, first, strict=True))
             if reading.text.confidence < _UNSURE and not (before.chars and reading.text.text == before.text)
         ]
-        for i, text in zip(unsure, engines.fallback.read([out[i].crop.image for i in unsure]), strict=True):
+        for i, text in zip(unsure, _ask(engines.fallback, [out[i].crop for i in unsure]), strict=True):
             out[i] = Reading(out[i].crop, text)
     return out
 
@@ -158,7 +174,7 @@ def _better(
     """The readings, those named in `which` replaced where the other crop reads better by more than `margin`."""
     out = list(readings)
     if which:
-        for i, crop, text in zip(which, crops, engines.recognizer.read([c.image for c in crops]), strict=True):
+        for i, crop, text in zip(which, crops, _ask(engines.recognizer, crops), strict=True):
             if text.confidence > out[i].text.confidence + margin:
                 out[i] = Reading(crop, text)
     return out

@@ -23,9 +23,9 @@ class Watched(Recognizer):
 
     asked = 0
 
-    def read(self, crops: Sequence[NDArray[np.uint8]], *, min_columns: int = 0) -> list[LineText]:
+    def read(self, crops: Sequence[NDArray[np.uint8]], *, min_columns: int = 0, loose: bool = False) -> list[LineText]:
         self.asked += len(crops)
-        return super().read(crops, min_columns=min_columns)
+        return super().read(crops, min_columns=min_columns, loose=loose)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrfarm_models.line_image import columns, padded_columns, resize_line, to_batch
+from ocrfarm_models.line_image import closer, columns, padded_columns, resize_line, to_batch
 from ocrfarm_models.spec import Channels, InputRule, Layout
 
 PP = InputRule(height=48, multiple=32, margin=16)
@@ -84,3 +84,12 @@ def test_a_model_of_one_width_gets_that_width() -> None:
 def test_what_is_no_crop_is_refused(crop: np.ndarray) -> None:
     with pytest.raises(ValueError, match="non-empty uint8"):
         resize_line(crop, PP)
+
+
+@given(SIDES, st.floats(0, 0.25))
+def test_a_closer_crop_loses_as_much_above_as_below(height: int, trim: float) -> None:
+    crop = np.repeat(np.arange(height, dtype=np.int64)[:, None], 3, axis=1).astype(np.uint8)
+    left = closer(crop, InputRule(height=32, trim=trim))
+    off = round(height * trim)
+    assert left.shape == (height - 2 * off, 3)
+    assert (left == crop[off : height - off]).all()

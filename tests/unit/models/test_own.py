@@ -217,6 +217,7 @@ def change(name: str, tmp_path: Path, old: str, new: str) -> Path:
         ("keras_captcha", 'layout = "NWHC"', 'layout = "NHWC"', "did you mean layout = 'NWHC'"),
         ("keras_ocr", "width = 200\n", "", "put `width = 200`"),
         ("modelscope", "overlap = 96", "overlap = 200", "at most half"),
+        ("modelscope", "overlap = 96", "overlap = 96\ntrim = 0.5", "0 to 0.25"),
         ("modelscope", "height = 32\n", "", "needs a table .input. with the height"),
         ("free_width", 'order = "TNC"', 'order = "NTC"', 'put order = "TNC"'),
         ("free_width", "[input]", "space = true\n[input]", "the blank and the space makes 38"),

@@ -101,3 +101,13 @@ def test_batches_hold_every_line_once_and_keep_to_the_budget(widths: list[int], 
         padded = {padded_columns(widths[n], rule) for n in group}
         assert len(padded) == 1
         assert len(group) == 1 or padded.pop() * len(group) <= budget
+
+
+def test_loose_crops_are_read_closer_by_a_model_that_learnt_so(recognizer: Recognizer, draw_line: DrawLine) -> None:
+    """As if its sender had cut it closer; a crop that is not the detector's is read as it is."""
+    crop = draw_line("Received with thanks", margin=20)
+    close = Recognizer(replace(recognizer.spec, input=replace(recognizer.spec.input, trim=0.2)), recognizer._session)
+    off = round(0.2 * crop.shape[0])
+    assert close.read([crop], loose=True) == recognizer.read([crop[off:-off]])
+    assert close.read([crop]) == recognizer.read([crop]) == recognizer.read([crop], loose=True)
+    assert close.read([crop]) != close.read([crop], loose=True)

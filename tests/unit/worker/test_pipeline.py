@@ -202,7 +202,7 @@ def test_a_low_page_of_a_pdf_is_a_page(engines: Engines) -> None:
 
 def test_a_fault_is_no_empty_text(notes: LoadedPage, engines: Engines) -> None:
     class Broken:
-        def read(self, crops: object) -> list[object]:
+        def read(self, crops: object, **how: object) -> list[object]:
             raise RuntimeError("the session is gone")
 
     with pytest.raises(RuntimeError, match="gone"):
