@@ -34,7 +34,7 @@ class InputRule:
     overlap     columns that neighbouring windows share, where a line longer than `width` is read through windows (`windows.py`);
                 0: it is squeezed into `width`
     batch       lines that the model takes at once, where its file fixes that; 0: any number
-    trim        share of its height that a crop of the detector loses above and below (`closer`), for a model that learnt tighter ones
+    trim        share of its height that a crop of the detector loses above and below (`closer`), for a model that learnt tighter crops
     """
 
     height: int

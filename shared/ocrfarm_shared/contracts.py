@@ -98,7 +98,7 @@ Tag = Annotated[str, StringConstraints(max_length=100)]
 class OcrOptions(Incoming):
     """Everything a person may choose that changes the text; part of the cache key."""
 
-    profile: ProfileName = "accurate-int8"
+    profile: ProfileName = "balanced"
     layout: Layout = Layout.AUTO
     languages: tuple[str, ...] = ()
     pages: PageRange | None = Field(None, description="Pages of a document, counted from 1: `3`, `1-4,9`, `5-`.")

@@ -57,11 +57,11 @@ def test_a_message_brings_no_time_limit_of_its_own(start_farm: Callable[..., Run
     wait_running(farm, [farm.submit(slow("Page number 100"))])
     bad = farm.submit(page("I never end, and say that I may", inject.HANGS))
     with redis.Redis.from_url((farm.state / "redis" / "url").read_text("ascii").strip()) as thief:
-        raw = thief.rpop("of:q:accurate-int8")
+        raw = thief.rpop("of:q:balanced")
         assert isinstance(raw, bytes), "the page before it was too quick"
         message = json.loads(raw)
         message["headers"]["timelimit"] = [9999, 9999]
-        thief.lpush("of:q:accurate-int8", json.dumps(message))
+        thief.lpush("of:q:balanced", json.dumps(message))
     assert farm.wait([bad], timeout=90)[bad]["error"]["code"] == "timeout"
     until(lambda: farm.http.get("/v1/farm").json()["slots"] == 1, 60, "the process still hangs")
     check_numbered(farm, jobs := submit_numbered(farm, 1), farm.wait(jobs))

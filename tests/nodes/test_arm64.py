@@ -69,7 +69,7 @@ def test_an_emulated_pi_reads_the_samples_right(
     models = ("--volume", f"{ROOT / '.ocrfarm' / 'models'}:/models:ro")
     node = Container(
         made, "pi-emulated", wires[0], str(farm.http.base_url), joinable.token, *models,
-        model_folder="/models", preload="accurate-int8", decode_cpu_s=600,
+        model_folder="/models", preload="balanced", decode_cpu_s=600,
     )  # fmt: skip
     try:
         assert docker("exec", node.id, "uname", "-m") == "aarch64"

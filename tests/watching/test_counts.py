@@ -23,7 +23,7 @@ def told(farm: RunningFarm) -> dict[str, float]:
 
 def test_counters_outlive_every_part(tmp_path: Path) -> None:
     """Worker processes are replaced after two pages each, the pool is restarted, a gateway is killed: ten pages are ten."""
-    page_count = 'ocrfarm_page_seconds_count{profile="accurate-int8"}'
+    page_count = 'ocrfarm_page_seconds_count{profile="balanced"}'
     posts = 'ocrfarm_http_requests_total{method="POST",route="/v1/jobs",status="202"}'
     with RunningFarm(tmp_path / "farm", gateways=2, max_tasks_per_child=2) as farm:
         farm.wait([farm.submit(quick(f"Page number {n}"), cache="off") for n in range(10)])

@@ -76,7 +76,7 @@ class Gateway:
     # ------------------------------------------------------------------ what a worker does
     def claim(self) -> ClaimedUnit:
         """Take the next published unit off its queue, as Celery delivers it."""
-        for queue in (f"{self.settings.namespace}:q:accurate-int8", f"{self.settings.namespace}:q:accurate"):
+        for queue in (f"{self.settings.namespace}:q:balanced", f"{self.settings.namespace}:q:accurate"):
             message = self.ledger.redis.rpop(queue)
             if isinstance(message, bytes):
                 unit = json.loads(json.loads(message)["body"])[0][0]
@@ -97,7 +97,7 @@ class Gateway:
 
     def hire(self, process: str = "node:1", **info: Any) -> None:
         """A worker process says that it lives."""
-        said = {"node": "node", "version": "1", "profiles": ["accurate-int8"], "reading": None} | info
+        said = {"node": "node", "version": "1", "profiles": ["balanced"], "reading": None} | info
         self.ledger(calls.heartbeat(process, said, lease_s=15))
 
 

@@ -37,7 +37,7 @@ def blob_of(document: bytes) -> str:
 def test_a_lost_page_is_handed_out_again(gateway: Gateway, worker_like: Dispatcher) -> None:
     here = gateway.submit().headers["location"]
     lost = gateway.claim()
-    gateway.ledger.redis.zadd(f"{gateway.settings.namespace}:leases:accurate-int8", {lost.unit: 1})  # its lease is over
+    gateway.ledger.redis.zadd(f"{gateway.settings.namespace}:leases:balanced", {lost.unit: 1})  # its lease is over
     assert worker_like.round()
     again = gateway.claim()
     assert (again.unit, again.attempt) == (lost.unit, 2)

@@ -37,7 +37,7 @@ def test_the_farm_by_nodes(gateway: Gateway) -> None:
     gateway.claim()
     view = FarmView.model_validate(gateway.http.get("/v1/farm").json())
     assert [(node.name, node.slots, node.version) for node in view.nodes] == [("a", 2, "1.0"), ("b", 1, "0.9")]
-    assert view.nodes[0].info == {"profiles": ["accurate-int8"], "pages_read": 0, "reading": ["run_x:1"]}
+    assert view.nodes[0].info == {"profiles": ["balanced"], "pages_read": 0, "reading": ["run_x:1"]}
     assert (view.slots, view.queued_units, view.running_units, view.pages_total) == (3, 7, 1, 1)
     assert view.oldest_queued_s is not None
     assert 0 <= view.oldest_queued_s < 60
@@ -62,7 +62,7 @@ def test_what_nodes_can_and_what_nobody_can(gateway: Gateway) -> None:
 
 
 def test_a_job_that_nobody_alive_can_read_is_taken_and_says_so(gateway: Gateway) -> None:
-    gateway.hire("a:1", node="a", reads=["accurate-int8"])
+    gateway.hire("a:1", node="a", reads=["balanced"])
     answer = gateway.submit(profile="fast-zh")
     assert answer.status_code == 202
     assert "fast-zh" in answer.json()["waiting_for"]
@@ -74,7 +74,7 @@ def test_a_job_that_nobody_alive_can_read_is_taken_and_says_so(gateway: Gateway)
 def test_profiles(gateway: Gateway) -> None:
     views = [ProfileView.model_validate(row) for row in gateway.http.get("/v1/profiles").json()]
     assert [view.name for view in views] == list(profiles())
-    assert [view.name for view in views if view.default] == ["accurate-int8"]
+    assert [view.name for view in views if view.default] == ["balanced"]
     assert all(view.models and view.languages and view.description for view in views)
 
 
@@ -99,8 +99,8 @@ def test_metrics(gateway: Gateway) -> None:
         "ocrfarm_jobs_active 1.0",
         "ocrfarm_dead_letters 0.0",
         "ocrfarm_outbox 0.0",
-        'ocrfarm_units{profile="accurate-int8",state="published"} 1.0',
-        'ocrfarm_units{profile="accurate-int8",state="queued"} 0.0',
+        'ocrfarm_units{profile="balanced",state="published"} 1.0',
+        'ocrfarm_units{profile="balanced",state="queued"} 0.0',
         "ocrfarm_jobs_submitted_total 2.0",
         "ocrfarm_jobs_succeeded_total 1.0",
         "ocrfarm_pages_read_total 1.0",

@@ -280,7 +280,7 @@ def test_retry_is_a_new_job_of_the_same_document(gateway: Gateway) -> None:
     assert again.status_code == 202
     job = again.json()
     assert again.headers["location"] == f"/v1/jobs/{job['id']}" != f"/v1/jobs/{first['id']}"
-    assert (job["tag"], job["filename"], job["size"], job["profile"]) == ("t", "a.png", len(document), "accurate-int8")
+    assert (job["tag"], job["filename"], job["size"], job["profile"]) == ("t", "a.png", len(document), "balanced")
     assert gateway.http.get(f"/v1/jobs/{first['id']}").json()["state"] == "failed"  # the old one has ended, once
     unit = gateway.read("now")
     assert unit.options.layout == "line"

@@ -17,7 +17,7 @@ SETTINGS = read_settings({}, dpi=150)
 
 def test_defaults() -> None:
     made = submission({}, SETTINGS)
-    assert made.ocr.profile == "accurate-int8"
+    assert made.ocr.profile == "balanced"
     assert made.ocr.options.dpi == 150
     assert (made.cache, made.priority, made.tag) == (CacheMode.USE, Priority.NORMAL, None)
 

@@ -271,7 +271,7 @@ def test_a_document_deleted_by_one_tenant_stays_for_the_other(door: Door) -> Non
     here = door.a.post("/v1/jobs", files={"file": document}).headers["location"]
     there = door.b.post("/v1/jobs", files={"file": document}).headers["location"]
     assert door.a.delete(here).status_code == 204
-    unit = door.gateway.ledger.redis.rpop(f"{door.gateway.settings.namespace}:q:accurate-int8")
+    unit = door.gateway.ledger.redis.rpop(f"{door.gateway.settings.namespace}:q:balanced")
     assert unit is not None  # a's: nobody wants it any more
     assert door.gateway.claim().tenant == "b"
     assert door.b.get(there).json()["state"] == "running"

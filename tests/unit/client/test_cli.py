@@ -244,7 +244,7 @@ def test_status_result_and_cancel(gateway: Gateway, hand: Hand, letter: Path) ->
         assert "\ufffd[2J\ufffdgpj.png" in told  # and no order to the terminal
         assert not {"\x1b", "\u202e"} & set(told)
     assert "\ufffd[31mt" in told
-    assert "accurate-int8 (default)" in ocrfarm("status", "--profiles", url=gateway.url).stdout
+    assert "balanced (default)" in ocrfarm("status", "--profiles", url=gateway.url).stdout
     assert ocrfarm("result", job, url=gateway.url).stdout == "read me"
     assert json.loads(ocrfarm("result", job, "-f", "json", url=gateway.url).stdout)["page_count"] == 1
     started = time.monotonic()

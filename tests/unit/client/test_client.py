@@ -167,7 +167,7 @@ def test_farm_and_profiles(gateway: Gateway, hand: Hand) -> None:
     with Client(gateway.url) as farm:
         assert farm.farm().slots == 1
         assert farm.farm().nodes[0].name == "hand"
-        assert [p.name for p in farm.profiles() if p.default] == ["accurate-int8"]
+        assert [p.name for p in farm.profiles() if p.default] == ["balanced"]
 
 
 def test_refusals_are_the_farms_own_errors(gateway: Gateway, tmp_path: Path) -> None:

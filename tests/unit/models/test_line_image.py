@@ -86,10 +86,21 @@ def test_what_is_no_crop_is_refused(crop: np.ndarray) -> None:
         resize_line(crop, PP)
 
 
-@given(SIDES, st.floats(0, 0.25))
-def test_a_closer_crop_loses_as_much_above_as_below(height: int, trim: float) -> None:
-    crop = np.repeat(np.arange(height, dtype=np.int64)[:, None], 3, axis=1).astype(np.uint8)
+@given(SIDES, st.floats(0, 0.25), st.integers(0, 2**31))
+def test_a_closer_crop_loses_its_share_above_and_below(height: int, trim: float, seed: int) -> None:
+    """With writing up to its edges, nothing more."""
+    crop = np.random.default_rng(seed).choice(np.array([0, 255], np.uint8), (height, 40))
     left = closer(crop, InputRule(height=32, trim=trim))
     off = round(height * trim)
-    assert left.shape == (height - 2 * off, 3)
-    assert (left == crop[off : height - off]).all()
+    assert left.tolist() == crop[off : height - off].tolist()
+
+
+@pytest.mark.parametrize("paper", [255, 0])
+def test_a_closer_crop_loses_what_is_still_paper_far_from_the_writing(paper: int) -> None:
+    crop = np.full((100, 300, 3), paper, np.uint8)
+    crop[40:60, 20:280:7] = 255 - paper
+    crop[15, 100:102] = 255 - paper  # a speck
+    left = closer(crop, InputRule(height=32, trim=0.1))
+    assert left.tolist() == crop[37:63].tolist()
+    blank = np.full((100, 300, 3), paper, np.uint8)
+    assert closer(blank, InputRule(height=32, trim=0.1)).shape == (80, 300, 3)
