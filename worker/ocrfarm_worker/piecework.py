@@ -144,8 +144,7 @@ def put_back(line: LineText, width: int, read: Sequence[tuple[Piece, LineText]])
             replace(c, x_start=left + share * c.x_start, x_end=left + share * c.x_end) for c in _stripped(text.chars)
         ]
         at = line.parts[piece.last - 1].end
-        if text.model not in models:
-            models.append(text.model)
+        models += [name for name in text.model.split("+") if name not in models]
     return _text((*chars, *line.chars[at:]), "+".join(models))
 
 
