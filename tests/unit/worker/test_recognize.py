@@ -11,12 +11,12 @@ import pytest
 from numpy.typing import NDArray
 from tests.unit.worker.test_piecework import SENTENCE, drawn
 
-from ocrfarm_models.ctc import LineText
+from ocrfarm_models.ctc import Char, LineText
 from ocrfarm_models.engines import Engines
 from ocrfarm_models.recognizer import Recognizer
 from ocrfarm_models.registry import resolve
 from ocrfarm_worker.crop import whole
-from ocrfarm_worker.recognize import read, read_wholes
+from ocrfarm_worker.recognize import _with_spaces, read, read_wholes
 
 
 class Watched(Recognizer):
@@ -67,3 +67,23 @@ def test_a_piece_that_cannot_be_read_sends_its_line_as_a_whole(watched: tuple[En
     (reading,) = read([whole(image)], engines, orientation=True)
     assert image.shape[1] in large.widths
     assert "+" not in reading.text.model
+
+
+def said(text: str, model: str) -> LineText:
+    return LineText(text, 0.9, tuple(Char(c, n / 50, (n + 1) / 50, 0.8) for n, c in enumerate(text)), model)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "kept"),
+    [
+        ("put the name", "put thename", "put the name"),  # the large recogniser dropped a space
+        ("Allis well", "All is well", "All is well"),  # the small one did: that was its doubt
+        ("put the name", "put the nane", "put the nane"),  # they do not agree
+        ("put the name", "put the name", "put the name"),
+        ("", "name", "name"),
+    ],
+)
+def test_spaces_that_the_second_reader_dropped_come_back(first: str, second: str, kept: str) -> None:
+    text = _with_spaces(said(second, "large"), said(first, "small"))
+    assert text.text == "".join(c.char for c in text.chars) == kept
+    assert text.model == ("small+large" if kept != second else "large")
