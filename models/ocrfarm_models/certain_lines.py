@@ -18,6 +18,9 @@ from ocrfarm_models.spec import ModelSpec
 
 # No cascade asks more of a line: the words of a clearer one are not looked at one by one.
 _CLEAR = 0.98
+# Columns x words that are looked at together: a step of the recursion costs hardly more for many words than for one, and memory grows with
+# them (of one line, each word could be as wide as its widest).
+_ROOM = 16_384
 
 
 def certain(
@@ -67,6 +70,25 @@ def spans(text: LineText) -> list[tuple[int, int]]:
     return out
 
 
+def _shares(
+    views: Sequence[NDArray[np.float32]], classes: Sequence[NDArray[np.int64]], blank: int
+) -> NDArray[np.float64]:
+    """Probability of each word's text in its columns, (words,): words of like width together, as many as `_ROOM` holds."""
+    shares = np.zeros(len(views))
+    order = sorted(range(len(views)), key=lambda n: len(views[n]))
+    while order:
+        some = [order.pop()]
+        columns = len(views[some[0]])
+        while order and (len(some) + 1) * columns <= _ROOM:
+            some.append(order.pop())
+        room = np.zeros((len(some), columns, views[some[0]].shape[1]), np.float32)
+        room[:, :, blank] = 1.0  # a column more of blank changes no spelling
+        for row, n in zip(room, some, strict=True):
+            row[: len(views[n])] = views[n]
+        shares[some] = certainty.text_probability(room, [classes[n] for n in some], blank)
+    return shares
+
+
 def _with_parts(
     texts: Sequence[LineText],
     posteriors: NDArray[np.float32],
@@ -74,7 +96,7 @@ def _with_parts(
     filled: Sequence[int],
     spec: ModelSpec,
 ) -> list[LineText]:
-    """All words of the batch at once: a step of the recursion costs hardly more for many words than for one."""
+    """The lines of the batch, those that are not clear with their words."""
     lines = [
         (n, words) for n, text in enumerate(texts) if (text.certainty or 0.0) < _CLEAR and len(words := spans(text)) > 1
     ]
@@ -90,13 +112,9 @@ def _with_parts(
             views.append(posteriors[n, begin:stop])
             classes.append(said[low:high])
             owners.append((n, start, end, min(c.confidence for c in texts[n].chars[low:high])))
-    room = np.zeros((len(views), max(len(view) for view in views), posteriors.shape[2]), np.float32)
-    room[:, :, spec.blank] = 1.0  # a column more of blank changes no spelling
-    for row, view in zip(room, views, strict=True):
-        row[: len(view)] = view
     out = list(texts)
     parts: dict[int, list[Part]] = {n: [] for n, _ in lines}
-    shares = certainty.text_probability(room, classes, spec.blank)
+    shares = _shares(views, classes, spec.blank)
     for (n, start, end, weakest), share in zip(owners, shares, strict=True):
         chars = texts[n].chars
         wide = (chars[end - 1].x_end - chars[start].x_start) * filled[n]

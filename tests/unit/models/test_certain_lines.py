@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import ImageFont
 
-from ocrfarm_models import registry
+from ocrfarm_models import certain_lines, registry
 from ocrfarm_models.certain_lines import certain, spans
 from ocrfarm_models.ctc import Char, LineText
 from ocrfarm_models.recognizer import Recognizer
@@ -83,3 +83,17 @@ def test_a_word_is_judged_with_the_space_wherever_it_lies() -> None:
         said[name] = [part.certainty for part in line.parts]
     # The other column's half of the space adds to it; half a letter there takes from it.
     assert min(said["space"]) > 1.3 * max(said["letter"])
+
+
+@pytest.mark.parametrize("room", [1, 40, 16_384])
+def test_words_are_as_certain_in_any_company(
+    crnn: Recognizer, draw_line: DrawLine, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    """However many fit into memory together."""
+    text = "The board will meet again on the third Monday in September"
+    crop = blurred(draw_line(text), text, "Monday")
+    (before,) = crnn.read([crop])
+    monkeypatch.setattr(certain_lines, "_ROOM", room)
+    (line,) = crnn.read([crop])
+    assert [part.certainty for part in line.parts] == pytest.approx([part.certainty for part in before.parts])
+    assert len(line.parts) > 5
