@@ -24,6 +24,10 @@ _ROWS = (0.2, 0.85)
 # Paper, specks allowed for, is a column with no more ink than this share of its rows; between two words there are so many side by side,
 # as a share of the height. Where a gap is blurred, a cut would take a stroke along.
 _PAPER, _LEAST = 0.07, 0.08
+# A space is missing beside a letter that is often a word by itself, at the start or the end of a word (`Agood`), where the paper there is
+# so wide: as a share of the height, of what lies between the line's letters in the middle, and of its narrowest space.
+_ALONE = "AaIÀà"
+_APART, _THAN_LETTERS, _THAN_SPACES = 0.1, 2.0, 0.6
 # What the large recogniser is given is so many times as wide as high at least: it reads a lone sign worse than one in company.
 _COMPANY = 3.0
 # Two pieces that are no further apart than this many heights are one.
@@ -96,6 +100,37 @@ def _cuts(image: Pixels, line: LineText) -> list[int | None]:
     return out
 
 
+def lacks_a_space(image: Pixels, line: LineText) -> bool:
+    """Whether paper says so that lies beside a lone letter.
+
+    A recogniser that learnt words more than lines is sure of `Agood`: certainty does not see it.
+    """
+    ink, chars = _ink(image), line.chars
+    middles = [int((c.x_start + c.x_end) / 2 * len(ink)) for c in chars]
+    letters, spaces, beside = [], [], []
+    for n in range(len(chars) - 1):
+        if chars[n].char.isspace():
+            continue
+        if chars[n + 1].char.isspace():
+            if n + 2 < len(chars):
+                spaces.append(_paper(ink[middles[n] : middles[n + 2] + 1]))
+            continue
+        letters.append(_paper(ink[middles[n] : middles[n + 1] + 1]))
+        first = chars[n].char in _ALONE and (n == 0 or chars[n - 1].char.isspace())
+        last = chars[n + 1].char in _ALONE and (n + 2 == len(chars) or chars[n + 2].char.isspace())
+        if first or last:
+            beside.append(letters[-1])
+    widest = max(beside, default=0)
+    least = max(_APART * image.shape[0], _THAN_LETTERS * max(float(np.median(letters)), 1.0)) if letters else 0.0
+    return widest > 0 and widest >= max(least, _THAN_SPACES * min(spaces, default=0))
+
+
+def _paper(ink: NDArray[np.float64]) -> int:
+    """Columns of the widest gap."""
+    gap = _gap(ink)
+    return gap[1] - gap[0] if gap else 0
+
+
 def _ink(image: Pixels) -> NDArray[np.float64]:
     """Share 0..1 of ink in each column."""
     grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
@@ -108,15 +143,19 @@ def _ink(image: Pixels) -> NDArray[np.float64]:
 
 
 def _widest(ink: NDArray[np.float64], offset: int, least: float) -> int | None:
-    """The middle of the widest gap."""
+    """The middle of the widest gap, if it is that wide."""
+    gap = _gap(ink)
+    return offset + (gap[0] + gap[1]) // 2 if gap and gap[1] - gap[0] >= least else None
+
+
+def _gap(ink: NDArray[np.float64]) -> tuple[int, int] | None:
+    """The widest gap: its first column, and the one after its last."""
     paper = np.concatenate(([False], ink <= _PAPER, [False]))
-    turns = np.flatnonzero(paper[1:] != paper[:-1]).reshape(
-        -1, 2
-    )  # first column of each gap, and the one after its last
+    turns = np.flatnonzero(paper[1:] != paper[:-1]).reshape(-1, 2)
     if not len(turns):
         return None
     first, last = turns[np.argmax(turns[:, 1] - turns[:, 0])]
-    return offset + int(first + last) // 2 if last - first >= least else None
+    return int(first), int(last)
 
 
 def cut_out(crop: Crop, piece: Piece) -> Crop:

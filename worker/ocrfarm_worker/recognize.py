@@ -12,7 +12,7 @@ from ocrfarm_models.recognizer import Recognizer
 from ocrfarm_shared.contracts import Line, Word
 from ocrfarm_worker.crop import TALL, Crop, flip, part, stand, turn
 from ocrfarm_worker.face import piece, shape, sideways
-from ocrfarm_worker.piecework import Piece, cut_out, pieces, put_back, words_of
+from ocrfarm_worker.piecework import Piece, cut_out, lacks_a_space, pieces, put_back, words_of
 
 # A line read with less than this may stand on its head: upright lines read with 0.95 and more, turned ones with 0.6 to 0.9.
 _DOUBTFUL = 0.9
@@ -73,7 +73,11 @@ def _loose(crops: Sequence[Crop]) -> bool:
 def _mended(readings: list[Reading], engines: Engines) -> list[int]:
     """Put into `readings` the lines of which a few words were doubtful, those read by the recogniser; return the numbers of the lines
     that are to be read as a whole."""
-    left = [i for i, reading in enumerate(readings) if not settled(reading.text, engines.first)]
+    left = [
+        i
+        for i, reading in enumerate(readings)
+        if not settled(reading.text, engines.first) or lacks_a_space(reading.crop.image, reading.text)
+    ]
     work: list[tuple[int, Piece]] = [
         (i, one)
         for i in left

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from ocrfarm_models.certain_lines import spans
 from ocrfarm_models.ctc import Char, LineText, Part
 from ocrfarm_worker.crop import whole
-from ocrfarm_worker.piecework import Piece, cut_out, pieces, put_back, words_of
+from ocrfarm_worker.piecework import Piece, cut_out, lacks_a_space, pieces, put_back, words_of
 
 FONT = ImageFont.load_default(32)
 MARGIN = 6
@@ -124,3 +124,19 @@ def test_readers_are_named_once_each_in_the_order_that_they_read() -> None:
     big, bigger = (dataclasses.replace(words_of(line, Piece(0, 1, 0, 60)), model=m) for m in ("big", "bigger"))
     read = [(Piece(0, 1, 0, 60), big), (Piece(4, 5, 300, 400), bigger), (Piece(8, 9, 500, 700), big)]
     assert put_back(line, image.shape[1], read).model == "small+big+bigger"
+
+
+@pytest.mark.parametrize("text", ["A good page after the bombs", "Here is what I saw in a dream"])
+@pytest.mark.parametrize("alone", ["A", "I", "a"])
+def test_a_space_that_was_not_read_beside_a_lone_letter_is_seen(text: str, alone: str) -> None:
+    image, line = drawn(text)
+    assert not lacks_a_space(image, line)
+    for n, char in enumerate(text):
+        if char == " " and (text[:n].split(" ")[-1] == alone or text[n + 1 :].split(" ")[0] == alone):
+            assert lacks_a_space(image, LineText(text, 0.9, line.chars[:n] + line.chars[n + 1 :], "small")), text[:n]
+
+
+def test_paper_without_letters_lacks_nothing() -> None:
+    image, line = drawn("A")
+    assert not lacks_a_space(image, line)
+    assert not lacks_a_space(image, LineText("", 0.0, (), "small"))
