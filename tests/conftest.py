@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 import redis
-from PIL import Image
 
 from ocrfarm_shared.settings import PREFIX, Settings, read_settings
 from ocrfarm_shared.settings import settings as settings_of_this_process
@@ -54,14 +53,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--storm-seed", type=int, help="which storm; left out, any. It is printed, and repeats it")
     group.addoption("--storm-pause", type=float, default=2.5, help="seconds between two kills, on average")
     group.addoption("--rolling-jobs", type=int, default=300, help="jobs queued when every part is restarted")
-
-
-@pytest.fixture(autouse=True)
-def pillows_limit() -> Iterator[None]:
-    """A decoding process sets its own (`pictures.py`), which a test that opens documents in this process would leave to the next one."""
-    before = Image.MAX_IMAGE_PIXELS
-    yield
-    Image.MAX_IMAGE_PIXELS = before
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ocrfarm_models import certainty
+from ocrfarm_models import certainty, ctc
 from ocrfarm_models.ctc import LineText, Part
 from ocrfarm_models.spec import ModelSpec
 
@@ -51,8 +51,7 @@ Runs = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
 def _runs(row: NDArray[np.int64], blank: int) -> Runs:
     """First column, column after the last, and class of each character: (characters,) each."""
-    starts = np.flatnonzero(np.concatenate(([True], row[1:] != row[:-1])))
-    ends = np.append(starts[1:], len(row))
+    starts, ends = ctc.runs(row)
     kept = row[starts] != blank
     return starts[kept], ends[kept], row[starts][kept]
 

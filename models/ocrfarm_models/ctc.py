@@ -126,6 +126,12 @@ def reduce(probabilities: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArr
     return probabilities.argmax(axis=-1).astype(np.int64, copy=False), probabilities.max(axis=-1)
 
 
+def runs(index: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First column, and the column after the last, of each run of equal classes in (T,) columns, blank's among them."""
+    starts = np.flatnonzero(np.concatenate(([True], index[1:] != index[:-1])))
+    return starts, np.append(starts[1:], len(index))
+
+
 def decode(
     index: NDArray[np.int64],
     confidence: NDArray[np.float32],
@@ -149,9 +155,8 @@ def decode(
     steps = index.shape[0]
     if steps == 0:
         return LineText("", 0.0, (), model)
-    starts = np.flatnonzero(np.concatenate(([True], index[1:] != index[:-1])))
+    starts, ends = runs(index)
     best = np.maximum.reduceat(confidence, starts)
-    ends = np.append(starts[1:], steps)
     kept = index[starts] != blank
     if not kept.any():
         return LineText("", 0.0, (), model)

@@ -124,11 +124,15 @@ def _damage() -> Iterator[None]:
 
 @contextmanager
 def _image(file: BinaryIO, limits: Limits) -> Iterator[Image.Image]:
-    Image.MAX_IMAGE_PIXELS = limits.max_pixels  # the process's own limit, never a job's
-    with _damage():
-        image = Image.open(file, formats=FORMATS)
-    with image:
-        yield image
+    before = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = limits.max_pixels  # while this document is open; turning its pages asks, too
+    try:
+        with _damage():
+            image = Image.open(file, formats=FORMATS)
+        with image:
+            yield image
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
 
 
 def _count_frames(image: Image.Image) -> int:

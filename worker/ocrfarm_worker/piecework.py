@@ -9,16 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ocrfarm_models.ctc import Char, LineText
+from ocrfarm_models.line_image import inked
 from ocrfarm_worker.crop import Crop, Pixels, part
 
-# A pixel is ink where it differs from its row's paper (or from a rule along the row) by this share of the strongest difference. What a
-# fifth of a row's pixels reach is its paper: between bold letters there is not more of it.
-_INK, _FIFTH = 0.4, 20
 # Rows that are looked at: above and below them, neighbouring lines reach into a crop.
 _ROWS = (0.2, 0.85)
 # Paper, specks allowed for, is a column with no more ink than this share of its rows; between two words there are so many side by side,
@@ -133,13 +130,8 @@ def _paper(ink: NDArray[np.float64]) -> int:
 
 def _ink(image: Pixels) -> NDArray[np.float64]:
     """Share 0..1 of ink in each column."""
-    grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-    top, bottom = (int(share * grey.shape[0]) for share in _ROWS)
-    rows = grey[top : max(bottom, top + 1)].astype(np.float32)
-    if rows.mean() > (rows.min() + rows.max()) / 2:  # dark on light
-        rows = 255 - rows
-    differs = rows - np.percentile(rows, _FIFTH, axis=1, keepdims=True)
-    return np.asarray((differs > _INK * np.percentile(differs, 98)).mean(axis=0))
+    top, bottom = (int(share * image.shape[0]) for share in _ROWS)
+    return np.asarray(inked(image[top : max(bottom, top + 1)], by_row=True).mean(axis=0))
 
 
 def _widest(ink: NDArray[np.float64], offset: int, least: float) -> int | None:

@@ -210,6 +210,16 @@ def test_too_many_pixels_is_known_before_decoding(size: tuple[int, int]) -> None
         load(bomb(*size))
 
 
+def test_a_document_leaves_no_limit_behind() -> None:
+    """Pillow's is the process's: whoever opens the next picture has his own."""
+    before = Image.MAX_IMAGE_PIXELS
+    assert before != LIMITS.max_pixels
+    load(encoded(Image.new("1", (100, 100)), "PNG"))
+    with pytest.raises(TooManyPixels):
+        load(bomb(20_000, 20_000))
+    assert before == Image.MAX_IMAGE_PIXELS
+
+
 def test_a_page_of_a_tiff_has_the_limit_too() -> None:
     small, large = Image.new("1", (100, 100)), Image.new("1", (3000, 3000))
     data = encoded(small, "TIFF", save_all=True, append_images=[large], compression="group4")
