@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ocrfarm_shared.version import commit
-from tests.bench.pages import ROOT
+from tests.bench.pages import PROFILES, ROOT
 from tests.bench.report import markdown
 from tests.running_farm import RunningFarm
 
@@ -39,7 +39,6 @@ PARTS = (
     "uneven",
     "small_lines",
 )
-PROFILES = ("accurate", "accurate-int8")
 
 
 def run_part(name: str, arguments: list[str]) -> Any:

@@ -21,7 +21,7 @@ from pathlib import Path
 import psutil
 from PIL import Image
 
-from tests.bench.pages import page_files
+from tests.bench.pages import PROFILES, page_files
 from tests.running_farm import RunningFarm
 
 
@@ -94,7 +94,7 @@ def main() -> None:
     parser.add_argument("--profile", action="append", default=[])
     arguments = parser.parse_args()
     files = page_files(arguments.eval)
-    profiles = arguments.profile or ["accurate", "accurate-int8"]
+    profiles = arguments.profile or PROFILES
     print(json.dumps({name: run(name, files, arguments.pages) for name in profiles}, indent=1))
 
 

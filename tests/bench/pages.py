@@ -1,10 +1,11 @@
-"""Which pages the benchmarks read: those of EVAL/cost.txt, or the project's samples where no EVAL is given."""
+"""What the benchmarks read, and with which profiles: the pages of EVAL/cost.txt, or the project's samples where no EVAL is given."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+PROFILES = ("accurate", "accurate-int8", "balanced")
 DOCUMENTS = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".pdf"}
 TYPES = {
     ".png": "image/png",

@@ -20,10 +20,8 @@ from typing import Any
 
 import psutil
 
-from tests.bench.pages import ROOT, page_files
+from tests.bench.pages import PROFILES, ROOT, page_files
 from tests.running_farm import RunningFarm
-
-PROFILES = ("accurate", "accurate-int8")
 
 
 def rapidocr(evaluation: Path, threads: int) -> dict[str, float]:
