@@ -30,22 +30,23 @@ class FirstReader:
 
 
 def read_first(
-    crops: Sequence[NDArray[np.uint8]], readers: Sequence[FirstReader], *, loose: bool = False
+    crops: Sequence[NDArray[np.uint8]], readers: Sequence[FirstReader], *, loose: bool = False, apart: bool = False
 ) -> list[LineText]:
-    """What the first readers say of each crop, in the order given; ask `settled` whether that is the last word. `loose`: Recognizer.read.
+    """What the first readers say of each crop, in the order given; ask `settled` whether that is the last word.
 
     A line goes from reader to reader until one is certain. A reader that is certain of none of the page's first lines is
-    not asked for the rest. A line that no reader was asked about is UNREAD.
+    not asked for the rest, unless the crops are `apart`. A line that no reader was asked about is UNREAD. `loose` and `apart`:
+    Recognizer.read.
     """
     said = [UNREAD] * len(crops)
     left = list(range(len(crops)))
     for reader in readers:
-        probes = left[:: max(1, len(left) // PROBES)][:PROBES]
+        probes = left if apart else left[:: max(1, len(left) // PROBES)][:PROBES]
         asked = set(probes)
-        _ask(crops, probes, reader, said, loose)
-        if len(probes) == PROBES and not any(_kept(said[i], reader) for i in probes):
+        _ask(crops, probes, reader, said, loose, apart)
+        if not apart and len(probes) == PROBES and not any(_kept(said[i], reader) for i in probes):
             continue
-        _ask(crops, [i for i in left if i not in asked], reader, said, loose)
+        _ask(crops, [i for i in left if i not in asked], reader, said, loose, apart)
         left = [i for i in left if not _kept(said[i], reader)]
     return said
 
@@ -73,7 +74,13 @@ def _kept(line: LineText, reader: FirstReader) -> bool:
 
 
 def _ask(
-    crops: Sequence[NDArray[np.uint8]], which: Sequence[int], reader: FirstReader, said: list[LineText], loose: bool
+    crops: Sequence[NDArray[np.uint8]],
+    which: Sequence[int],
+    reader: FirstReader,
+    said: list[LineText],
+    loose: bool,
+    apart: bool,
 ) -> None:
-    for i, text in zip(which, reader.recognizer.read([crops[i] for i in which], loose=loose), strict=True):
+    read = reader.recognizer.read([crops[i] for i in which], loose=loose, apart=apart)
+    for i, text in zip(which, read, strict=True):
         said[i] = text

@@ -7,7 +7,7 @@ would lose what lies on its other side. The rule is the lines': a line of one wo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,49 @@ _CLEAR = 0.98
 # Columns x words that are looked at together: a step of the recursion costs hardly more for many words than for one, and memory grows with
 # them (of one line, each word could be as wide as its widest).
 _ROOM = 16_384
+
+
+@dataclass(frozen=True)
+class Unjudged:
+    """A line that was read, and what its certainty is made of.
+
+    posterior   float32 (T, classes), each column a distribution
+    index       (T,): likeliest class of each column
+    filled      columns of the tensor that the crop fills
+    """
+
+    text: LineText
+    posterior: NDArray[np.float32]
+    index: NDArray[np.int64]
+    filled: int
+
+
+def judged(lines: Sequence[LineText | Unjudged], spec: ModelSpec) -> list[LineText]:
+    """The lines, those that were not judged yet with their certainty; whether they were read in one batch or each alone.
+
+    Judged together are as many as `_ROOM` holds: a step of the recursion costs hardly more for many lines than for one. Columns of blank
+    make them equally long, and change no spelling.
+    """
+    out = {n: line for n, line in enumerate(lines) if isinstance(line, LineText)}
+    rest = {n: line for n, line in enumerate(lines) if isinstance(line, Unjudged)}
+    order = sorted(rest, key=lambda n: len(rest[n].index))
+    while order:
+        some = [order.pop()]
+        columns = len(rest[some[0]].index)
+        while order and (len(some) + 1) * columns <= _ROOM:
+            some.append(order.pop())
+        out |= zip(some, _judged_at_once([rest[n] for n in some], columns, spec), strict=True)
+    return [out[n] for n in range(len(lines))]
+
+
+def _judged_at_once(lines: Sequence[Unjudged], columns: int, spec: ModelSpec) -> list[LineText]:
+    posteriors = np.zeros((len(lines), columns, lines[0].posterior.shape[1]), np.float32)
+    posteriors[:, :, spec.blank] = 1.0
+    index = np.full((len(lines), columns), spec.blank, np.int64)
+    for row, line in enumerate(lines):
+        posteriors[row, : len(line.index)] = line.posterior
+        index[row, : len(line.index)] = line.index
+    return certain([line.text for line in lines], posteriors, index, [line.filled for line in lines], spec)
 
 
 def certain(

@@ -44,12 +44,6 @@ class Engines:
             ),
         )
 
-    @property
-    def judges_by_company(self) -> bool:
-        """Whether lines that are read together may read a little otherwise than each alone."""
-        readers = [self.recognizer, *(reader.recognizer for reader in self.first)]
-        return any(one.judges_by_company for one in [*readers, *([self.fallback] if self.fallback else [])])
-
     def rest(self) -> None:
         """Between two pages: give the memory that the last one took back to the system."""
         release_memory()

@@ -11,7 +11,7 @@ import onnx
 from numpy.typing import NDArray
 
 from ocrfarm_models import ctc, graph, outputs, windows
-from ocrfarm_models.certain_lines import certain
+from ocrfarm_models.certain_lines import Unjudged, judged
 from ocrfarm_models.ctc import LineText
 from ocrfarm_models.line_image import closer, columns, padded_columns, resize_line, to_batch
 from ocrfarm_models.sessions import Session
@@ -52,40 +52,44 @@ class Recognizer:
         recognizer.read([np.full((32, 64, 3), 255, np.uint8)])
         return recognizer
 
-    def read(self, crops: Sequence[NDArray[np.uint8]], *, min_columns: int = 0, loose: bool = False) -> list[LineText]:
+    def read(
+        self, crops: Sequence[NDArray[np.uint8]], *, min_columns: int = 0, loose: bool = False, apart: bool = False
+    ) -> list[LineText]:
         """The text of each uint8 HxWx3 BGR (or HxW grey) crop, in the order given, one answer a crop.
 
         What a line reads as does not depend on the lines that it is read with, but for a model that `judges_by_company`.
         `min_columns` pads narrower lines to so many columns at once, for a caller who knows that he has single words; otherwise
         only a doubtful line gets the room (`DoubtRule`). `loose` crops are as the detector cuts them, with paper around the writing
-        (`InputRule.trim`).
+        (`InputRule.trim`). `apart` crops have nothing to do with each other: one that `judges_by_company` sees each of them alone.
         """
         if loose:
             crops = [closer(crop, self.spec.input) for crop in crops]
         rule, doubt = self.spec.input, self.spec.doubt
         rule = replace(rule, min_width=max(min_columns, rule.min_width))
-        answers = self._read_all(crops, rule)
+        alone = apart and self.judges_by_company
+        answers = self._read_all(crops, rule, alone)
         again = [
             n
             for n, (crop, answer) in enumerate(zip(crops, answers, strict=True))
             if answer.confidence < doubt.below and padded_columns(_filled(crop, rule), rule) < doubt.width
         ]
-        second = self._read_all([crops[n] for n in again], replace(rule, min_width=doubt.width))
+        second = self._read_all([crops[n] for n in again], replace(rule, min_width=doubt.width), alone)
         for n, answer in zip(again, second, strict=True):
             answers[n] = answer
         return answers
 
-    def _read_all(self, crops: Sequence[NDArray[np.uint8]], rule: InputRule) -> list[LineText]:
-        answers: dict[int, LineText] = {}
-        for group in batches([_filled(crop, rule) for crop in crops], rule):
+    def _read_all(self, crops: Sequence[NDArray[np.uint8]], rule: InputRule, alone: bool) -> list[LineText]:
+        read: dict[int, LineText | Unjudged] = {}
+        widths = [_filled(crop, rule) for crop in crops]
+        for group in ([n] for n in range(len(crops))) if alone else batches(widths, rule):
             lines = [resize_line(crops[n], rule) for n in group]
             for number, answer in zip(group, self._read_batch(lines, rule), strict=True):
-                assert number not in answers, "a line was read twice"
-                answers[number] = answer
-        assert len(answers) == len(crops), "one answer a crop"
-        return [answers[n] for n in range(len(crops))]
+                assert number not in read, "a line was read twice"
+                read[number] = answer
+        assert len(read) == len(crops), "one answer a crop"
+        return judged([read[n] for n in range(len(crops))], self.spec)
 
-    def _read_batch(self, lines: Sequence[NDArray[np.uint8]], rule: InputRule) -> list[LineText]:
+    def _read_batch(self, lines: Sequence[NDArray[np.uint8]], rule: InputRule) -> Sequence[LineText | Unjudged]:
         if rule.overlap and lines[0].shape[1] > rule.width:
             return [self._read_long(line, rule) for line in lines]
         tensor = to_batch(lines, rule)
@@ -97,10 +101,12 @@ class Recognizer:
             ctc.decode(i, c, self._classes, blank=self.spec.blank, model=self.spec.id, filled=line.shape[1] / padded)
             for i, c, line in zip(index, sure, lines, strict=True)
         ]
-        if self.spec.certainty.version and self._posterior is not None:
-            filled = [line.shape[1] for line in lines]
-            return certain(texts, out[self._posterior], index, filled, self.spec)
-        return texts
+        if not self.spec.certainty.version or self._posterior is None:
+            return texts
+        return [
+            Unjudged(text, every, best, line.shape[1])
+            for text, every, best, line in zip(texts, out[self._posterior], index, lines, strict=True)
+        ]
 
     def _read_long(self, line: NDArray[np.uint8], rule: InputRule) -> LineText:
         """One line that is longer than the model is wide, through windows."""

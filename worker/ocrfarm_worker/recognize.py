@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ocrfarm_models.cascade import PROBES, UNREAD, doubtful, read_first, settled
+from ocrfarm_models.cascade import UNREAD, doubtful, read_first, settled
 from ocrfarm_models.ctc import LineText
 from ocrfarm_models.engines import Engines
 from ocrfarm_models.recognizer import Recognizer
@@ -62,11 +62,12 @@ def _first(crops: Sequence[Crop], engines: Engines) -> list[LineText]:
 
 
 def _ask(recognizer: Recognizer, crops: Sequence[Crop]) -> list[LineText]:
-    return recognizer.read([crop.image for crop in crops], loose=_loose(crops))
+    loose = _loose(crops)
+    return recognizer.read([crop.image for crop in crops], loose=loose, apart=not loose)
 
 
 def _loose(crops: Sequence[Crop]) -> bool:
-    """A page's crops are all the detector's; pictures of a line are none of them."""
+    """A page's crops are all the detector's; pictures of a line, which have nothing to do with each other, are none of them."""
     return any(crop.loose for crop in crops)
 
 
@@ -121,12 +122,9 @@ def read_wholes(crops: Sequence[Crop], engines: Engines, *, orientation: Sequenc
     The images have nothing to do with each other, and none is read otherwise for another's sake. The classifier is not asked: it misses
     one in four that stand on their head. A profile without one reads upright lines alone.
     """
-    if len(crops) > 1 and engines.judges_by_company:
-        return [
-            read_wholes([crop], engines, orientation=[turned])[0]
-            for crop, turned in zip(crops, orientation, strict=True)
-        ]
-    first = _each_first(crops, engines)
+    first = [UNREAD] * len(crops)
+    if engines.first:
+        first = read_first([crop.image for crop in crops], engines.first, apart=True)
     out = [Reading(crop, text) for crop, text in zip(crops, first, strict=True)]
     left = _mended(out, engines)
     readings = _read([crops[i] for i in left], engines, orientation=False)
@@ -139,20 +137,6 @@ def read_wholes(crops: Sequence[Crop], engines: Engines, *, orientation: Sequenc
     for i, reading in zip(left, _again_if_unsure(readings, [first[i] for i in left], engines), strict=True):
         out[i] = reading
     return out
-
-
-def _each_first(crops: Sequence[Crop], engines: Engines) -> list[LineText]:
-    """By the profile's first readers, so few at a time that none of them is judged by its company (cascade.PROBES)."""
-    if not engines.first:
-        return [UNREAD] * len(crops)
-    step = PROBES - 1
-    images = [crop.image for crop in crops]
-    loose = _loose(crops)
-    return [
-        text
-        for n in range(0, len(images), step)
-        for text in read_first(images[n : n + step], engines.first, loose=loose)
-    ]
 
 
 def _again_if_unsure(readings: list[Reading], first: Sequence[LineText], engines: Engines) -> list[Reading]:

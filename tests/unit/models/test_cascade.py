@@ -23,9 +23,11 @@ class Watched(Recognizer):
 
     asked = 0
 
-    def read(self, crops: Sequence[NDArray[np.uint8]], *, min_columns: int = 0, loose: bool = False) -> list[LineText]:
+    def read(
+        self, crops: Sequence[NDArray[np.uint8]], *, min_columns: int = 0, loose: bool = False, apart: bool = False
+    ) -> list[LineText]:
         self.asked += len(crops)
-        return super().read(crops, min_columns=min_columns, loose=loose)
+        return super().read(crops, min_columns=min_columns, loose=loose, apart=apart)
 
 
 @pytest.fixture
@@ -57,6 +59,13 @@ def test_a_page_that_it_cannot_read_is_not_read_to_its_end(crnn: Watched, draw_l
     assert crnn.asked == 8
     assert sum(line.model == "" for line in said) == 22
     assert not any(settled(line, readers) for line in said)
+
+
+def test_pictures_that_have_nothing_to_do_with_each_other_are_all_read(crnn: Watched, draw_line: DrawLine) -> None:
+    readers = [FirstReader(crnn, 0.02)]
+    said = read_first([*[upside_down(draw_line(CLEAR))] * 10, draw_line(CLEAR)], readers, apart=True)
+    assert crnn.asked == 11
+    assert [settled(line, readers) for line in said] == [False] * 10 + [True]
 
 
 def test_one_clear_line_in_eight_keeps_the_reader(crnn: Watched, draw_line: DrawLine) -> None:

@@ -97,3 +97,22 @@ def test_words_are_as_certain_in_any_company(
     (line,) = crnn.read([crop])
     assert [part.certainty for part in line.parts] == pytest.approx([part.certainty for part in before.parts])
     assert len(line.parts) > 5
+
+
+@pytest.mark.parametrize("room", [1, 300, 16_384])
+def test_lines_apart_are_as_certain_as_each_alone(
+    crnn: Recognizer, draw_line: DrawLine, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    """Judged together, and made equally long for it."""
+    texts = ["No 17", "The board will meet again on the third Monday", "", "when it is done"]
+    crops = [draw_line(text) for text in texts]
+    alone = [crnn.read([crop])[0] for crop in crops]
+    monkeypatch.setattr(certain_lines, "_ROOM", room)
+    apart = crnn.read(crops, apart=True)
+    assert [(line.text, line.confidence, line.chars) for line in apart] == [
+        (line.text, line.confidence, line.chars) for line in alone
+    ]
+    for line, before in zip(apart, alone, strict=True):
+        assert line.certainty == pytest.approx(before.certainty, abs=1e-9)
+        assert line.evidence == pytest.approx(before.evidence)
+        assert [part.certainty for part in line.parts] == pytest.approx([part.certainty for part in before.parts])

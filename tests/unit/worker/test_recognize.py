@@ -24,10 +24,12 @@ class Watched(Recognizer):
 
     widths: list[int]
 
-    def read(self, crops: Sequence[NDArray[np.uint8]], *, min_columns: int = 0, loose: bool = False) -> list[LineText]:
+    def read(
+        self, crops: Sequence[NDArray[np.uint8]], *, min_columns: int = 0, loose: bool = False, apart: bool = False
+    ) -> list[LineText]:
         if hasattr(self, "widths"):
             self.widths += [crop.shape[1] for crop in crops]
-        return super().read(crops, min_columns=min_columns, loose=loose)
+        return super().read(crops, min_columns=min_columns, loose=loose, apart=apart)
 
 
 @pytest.fixture

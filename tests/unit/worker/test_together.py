@@ -38,7 +38,7 @@ def without_times(pages: list[Page]) -> list[Page]:
     return [page.model_copy(update={"timings_ms": {}}) for page in pages]
 
 
-@pytest.fixture(scope="module", params=["fast", "accurate-int8"])
+@pytest.fixture(scope="module", params=["fast", "balanced", "accurate-int8"])
 def any_engines(request: pytest.FixtureRequest) -> Engines:
     return Engines.load(get_profile(request.param))
 

@@ -49,6 +49,8 @@ _LATER += [
 # Of a process that makes searchable PDFs: 30 MB more.
 _BINDING = ["ocrfarm_worker.decoding.binding", "PIL.PngImagePlugin", "PIL.JpegImagePlugin"]
 _CV_OUT_OF_MEMORY = -4  # cv::Error::StsNoMem
+# Bytes of pixels. What a smaller page took the heap may keep: giving it back costs a fifth of what opening a small picture does.
+_LARGE = 4 << 20
 _OUT_OF_MEMORY = {"error": DecodeMemory.code, "message": ""}
 
 
@@ -67,8 +69,10 @@ def main(link_fd: int, parent: int, memory_mb: int, cpu_s: int, binds: int) -> N
         request, document = asked
         assert document is not None
         locks.allow_cpu(cpu_s)
-        wire.send(link, {"id": request["id"], **_serve(link, request, document)})
-        if trim is not None:
+        answer = _serve(link, request, document)
+        small = answer.pop("small", False)
+        wire.send(link, {"id": request["id"], **answer})
+        if trim is not None and not small:
             trim(0)  # what a large page took goes back to the system; the answer is out, nobody waits for it
 
 
@@ -85,7 +89,7 @@ def _silence() -> None:
 
 
 def _serve(link: socket.socket, request: dict[str, Any], document: int) -> dict[str, Any]:
-    """The last message of one request. Raises OSError where the parent has gone."""
+    """The last message of one request, and whether it was a page of few pixels (`small`). Raises OSError where the parent has gone."""
     limits = Limits(max_pixels=request["pixels"])
     with os.fdopen(document, "rb") as file:
         try:
@@ -101,7 +105,7 @@ def _serve(link: socket.socket, request: dict[str, Any], document: int) -> dict[
                 return np.frombuffer(_shared(link, height * width * 3), np.uint8).reshape(height, width, 3)
 
             page = load.load_page(file, request["type"], request["number"], request["dpi"], limits, allot)
-            return {"done": True, "drawn": page.dpi is not None}
+            return {"done": True, "drawn": page.dpi is not None, "small": page.image.nbytes < _LARGE}
         except DocumentError as err:
             return {"error": err.code, "message": str(err)[:1000]}
         except MemoryError:
