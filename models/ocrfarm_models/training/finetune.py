@@ -92,7 +92,9 @@ def teach(lesson: Lesson, tell: Callable[[str], None]) -> str:
             f"{lesson.name} reads the held-out lines worse than {lesson.base} does, so it is not registered. Train longer "
             f"(--minutes), on more lines, or say --even-if-worse; its weights stay in {out}."
         )
-    offer = Offer(f"{lesson.base}, taught the lines of {lesson.data.absolute().name}", "your own", 0, LINE_RULE,
+    # How close its crops are cut it has from its base.
+    rule = replace(LINE_RULE, trim=registry.resolve(lesson.base).input.trim)
+    offer = Offer(f"{lesson.base}, taught the lines of {lesson.data.absolute().name}", "your own", 0, rule,
                   languages=registry_languages(lesson.base))  # fmt: skip
     own.add(lesson.name, served, alphabet.characters, offer, replace_old=lesson.replace,
             figures={k: round(v, 4) for k, v in figures.items()}, beside={CHECKPOINT: best})  # fmt: skip

@@ -20,6 +20,7 @@ from typing import Any
 import onnx
 import torch
 
+from ocrfarm_models import registry
 from ocrfarm_models.training.scores import wilson
 
 LISTED = 320  # characters that a card lists; the file's metadata holds all
@@ -33,7 +34,7 @@ sha256 = "{sha256}"
 licence = "Apache-2.0"
 charset = "metadata:charset"
 blank = 0
-input = {{ height = 32, multiple = 16, min_width = 32, channels = "GREY", mean = 0.5, std = 0.5, pad = 0.0 }}
+input = {{ height = 32, multiple = 16, min_width = 32, channels = "GREY", mean = 0.5, std = 0.5, pad = 0.0, trim = {trim} }}
 figures = {{ {figures} }}
 """
 
@@ -123,7 +124,11 @@ def main() -> None:
     notes = args.notes.read_text("utf8") if args.notes else ""
     (args.weights / f"{args.name}.md").write_text(card(args.name, args.title, file, sha256, scores, args.run, notes))
     figures = ", ".join(f"{name}_{key} = {s[key]:.3f}" for name, s in scores.items() for key in ("ci", "char_ci"))
-    print(ROW.format(name=args.name, title=args.title, file=file.name, sha256=sha256, figures=figures))
+    trim = registry.row(args.name).input.trim if args.name in registry.rows() else 0.0
+    print(ROW.format(name=args.name, title=args.title, file=file.name, sha256=sha256, figures=figures, trim=trim))
+    print(
+        "# What `python -m ocrfarm_models.training.calibrate` says belongs here too: new weights have another certainty."
+    )
 
 
 if __name__ == "__main__":

@@ -126,6 +126,7 @@ def test_from_a_folder_to_a_profile(state: Path, lines: Path) -> None:
     assert set(registry.row("mine").figures) == {"held_out_exact", "held_out_char", "base_exact", "base_char"}
     assert profiles.get_profile("mine").languages == ("en",)
     assert registry.resolve("mine").path.is_file()
+    assert registry.resolve("mine").input == registry.resolve("crnn-en").input
     assert base_checkpoint("mine") == state / "own-models" / "mine" / CHECKPOINT
     with pytest.raises(Unfit, match="--replace"):
         teach(lesson(lines), said.append)
