@@ -38,7 +38,7 @@ from ocrfarm_shared.ledger import calls
 from ocrfarm_shared.ledger.calls import Submitted, Upload
 from ocrfarm_shared.ledger.place import Place
 from ocrfarm_shared.ledger.records import JobRecord
-from ocrfarm_shared.profiles import get_profile, model_versions
+from ocrfarm_shared.profiles import get_profile, read_with
 from ocrfarm_shared.telemetry import log_context, note
 
 log = logging.getLogger(__name__)
@@ -142,7 +142,7 @@ async def _enter(
         raise TooLarge(
             f"This document alone is larger than the {limits.bytes_per_day / 1e6:g} MB that you may send in 24 hours."
         )
-    versions = model_versions(get_profile(submission.ocr.profile))
+    versions = read_with(get_profile(submission.ocr.profile))
     found = farm.blobs.path(upload.blob).exists()
     call = calls.submit(
         tenant=caller.tenant,

@@ -18,7 +18,7 @@ UNREAD = LineText("", 0.0, (), "", 0.0)
 # So many lines of a page are asked first; where a reader is certain of none, the page is not in its script.
 PROBES = 8
 # A line is not kept with a word that is less likely right than this, however long the line, and however little a word is of it.
-_LIKELY = 0.7
+_LEAST_WORD = 0.7
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def doubtful(line: LineText, readers: Sequence[FirstReader]) -> list[bool]:
 def _kept(line: LineText, reader: FirstReader) -> bool:
     if not line.chars or line.certainty is None:
         return False
-    if any(part.certainty < _LIKELY for part in line.parts):
+    if any(part.certainty < _LEAST_WORD for part in line.parts):
         return False
     return expected_error(line.certainty, len(line.chars), reader.recognizer.spec.certainty) <= reader.error
 

@@ -6,7 +6,7 @@ would lose what lies on its other side. The rule is the lines': a line of one wo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,9 +18,9 @@ from ocrfarm_models.spec import ModelSpec
 
 # No cascade asks more of a line: the words of a clearer one are not looked at one by one.
 _CLEAR = 0.98
-# Columns x words that are looked at together: a step of the recursion costs hardly more for many words than for one, and memory grows with
-# them (of one line, each word could be as wide as its widest).
-_ROOM = 16_384
+# Columns x states of the recursion that are looked at together, and columns: a step costs hardly more for many lines or words than for
+# one, and memory grows with them: 12 bytes a state of a column, 4 a class of it.
+_ROOM, AT_ONCE = 2_000_000, 16_384
 
 
 @dataclass(frozen=True)
@@ -41,19 +41,30 @@ class Unjudged:
 def judged(lines: Sequence[LineText | Unjudged], spec: ModelSpec) -> list[LineText]:
     """The lines, those that were not judged yet with their certainty; whether they were read in one batch or each alone.
 
-    Judged together are as many as `_ROOM` holds: a step of the recursion costs hardly more for many lines than for one. Columns of blank
-    make them equally long, and change no spelling.
+    Columns of blank make those that are judged together equally long, and change no spelling.
     """
     out = {n: line for n, line in enumerate(lines) if isinstance(line, LineText)}
     rest = {n: line for n, line in enumerate(lines) if isinstance(line, Unjudged)}
-    order = sorted(rest, key=lambda n: len(rest[n].index))
-    while order:
-        some = [order.pop()]
-        columns = len(rest[some[0]].index)
-        while order and (len(some) + 1) * columns <= _ROOM:
-            some.append(order.pop())
+    sizes = {n: (len(line.index), len(line.text.chars)) for n, line in rest.items()}
+    for some, columns in _groups(sizes):
         out |= zip(some, _judged_at_once([rest[n] for n in some], columns, spec), strict=True)
     return [out[n] for n in range(len(lines))]
+
+
+def _groups(sizes: Mapping[int, tuple[int, int]]) -> Iterator[tuple[list[int], int]]:
+    """Which of them are looked at together, and how many columns the longest has; `sizes`: columns and characters of each."""
+    some: list[int] = []
+    widest = longest = 0
+    for n in sorted(sizes, key=sizes.__getitem__, reverse=True):
+        columns, characters = max(widest, sizes[n][0]), max(longest, sizes[n][1])
+        at_once = (len(some) + 1) * columns
+        if some and (at_once > AT_ONCE or at_once * (2 * characters + 1) > _ROOM):
+            yield some, widest
+            some, (columns, characters) = [], sizes[n]
+        some.append(n)
+        widest, longest = columns, characters
+    if some:
+        yield some, widest
 
 
 def _judged_at_once(lines: Sequence[Unjudged], columns: int, spec: ModelSpec) -> list[LineText]:
@@ -115,14 +126,9 @@ def spans(text: LineText) -> list[tuple[int, int]]:
 def _shares(
     views: Sequence[NDArray[np.float32]], classes: Sequence[NDArray[np.int64]], blank: int
 ) -> NDArray[np.float64]:
-    """Probability of each word's text in its columns, (words,): words of like width together, as many as `_ROOM` holds."""
+    """Probability of each word's text in its columns, (words,): words of like width together."""
     shares = np.zeros(len(views))
-    order = sorted(range(len(views)), key=lambda n: len(views[n]))
-    while order:
-        some = [order.pop()]
-        columns = len(views[some[0]])
-        while order and (len(some) + 1) * columns <= _ROOM:
-            some.append(order.pop())
+    for some, columns in _groups({n: (len(view), len(classes[n])) for n, view in enumerate(views)}):
         room = np.zeros((len(some), columns, views[some[0]].shape[1]), np.float32)
         room[:, :, blank] = 1.0  # a column more of blank changes no spelling
         for row, n in zip(room, some, strict=True):

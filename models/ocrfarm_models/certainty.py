@@ -54,6 +54,9 @@ def text_probability(
     skips = np.zeros((lines, states), np.float64)
     skips[:, 2:] = (spelling[:, 2:] != blank) & (spelling[:, 2:] != spelling[:, :-2])
     emitted = np.take_along_axis(posteriors, spelling[:, None, :], axis=2).astype(np.float64)
+    # What lies beyond the end of a shorter text is no state of it: mass that gathered there would drown its own.
+    ends = np.array([2 * len(text) for text in texts])
+    emitted *= (np.arange(states) <= ends[:, None])[:, None, :]
     alpha = np.zeros((lines, states + 2), np.float64)  # two columns of nothing before the first state
     alpha[:, 2 : min(4, states + 2)] = emitted[:, 0, :2]
     scale = np.zeros(lines)
@@ -66,7 +69,6 @@ def text_probability(
             total = np.maximum(alpha.sum(axis=1, keepdims=True), 1e-300)
             alpha /= total
             scale += np.log(total[:, 0])
-    ends = np.array([2 * len(text) for text in texts])
     rows = np.arange(lines)
     last = alpha[rows, ends + 2] + np.where(ends > 0, alpha[rows, ends + 1], 0.0)
     with np.errstate(divide="ignore"):

@@ -160,7 +160,14 @@ def train(
     name: Annotated[str, typer.Option(help="What the new model is to be called; a profile gets the same name.")],
     base: Annotated[str, typer.Option(help="The model to start from.")] = "crnn-en",
     minutes: Annotated[float, typer.Option(min=0.1, help="How long to train.")] = 20,
-    hold_out: Annotated[float, typer.Option(min=0.01, max=0.5, help="Share of the lines to judge by.")] = 0.1,
+    hold_out: Annotated[
+        float,
+        typer.Option(
+            min=0.01,
+            max=0.4,
+            help="Share of the lines to judge by; as many again are kept to choose the best weights by.",
+        ),
+    ] = 0.1,
     only_these: Annotated[
         bool, typer.Option("--only-these", help="Read no characters but those of the labels.")
     ] = False,

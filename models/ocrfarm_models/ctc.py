@@ -168,11 +168,3 @@ def decode(
     sure = np.clip(best[kept], 0, 1).tolist()
     chars = tuple(map(Char, (classes[i] for i in index[starts][kept].tolist()), x0, x1, sure))
     return LineText("".join(c.char for c in chars), sum(sure) / len(sure), chars, model)
-
-
-def decode_probabilities(
-    probabilities: NDArray[np.float32], classes: Sequence[str], *, blank: int, model: str, filled: float = 1.0
-) -> LineText:
-    """Greedy CTC decoding of one line from all probabilities, float32 (T, classes)."""
-    index, confidence = reduce(probabilities)
-    return decode(index, confidence, classes, blank=blank, model=model, filled=filled)

@@ -11,7 +11,7 @@ import onnx
 from numpy.typing import NDArray
 
 from ocrfarm_models import ctc, graph, outputs, windows
-from ocrfarm_models.certain_lines import Unjudged, judged
+from ocrfarm_models.certain_lines import AT_ONCE, Unjudged, judged
 from ocrfarm_models.ctc import LineText
 from ocrfarm_models.line_image import closer, columns, padded_columns, resize_line, to_batch
 from ocrfarm_models.sessions import Session
@@ -52,20 +52,16 @@ class Recognizer:
         recognizer.read([np.full((32, 64, 3), 255, np.uint8)])
         return recognizer
 
-    def read(
-        self, crops: Sequence[NDArray[np.uint8]], *, min_columns: int = 0, loose: bool = False, apart: bool = False
-    ) -> list[LineText]:
+    def read(self, crops: Sequence[NDArray[np.uint8]], *, loose: bool = False, apart: bool = False) -> list[LineText]:
         """The text of each uint8 HxWx3 BGR (or HxW grey) crop, in the order given, one answer a crop.
 
         What a line reads as does not depend on the lines that it is read with, but for a model that `judges_by_company`.
-        `min_columns` pads narrower lines to so many columns at once, for a caller who knows that he has single words; otherwise
-        only a doubtful line gets the room (`DoubtRule`). `loose` crops are as the detector cuts them, with paper around the writing
-        (`InputRule.trim`). `apart` crops have nothing to do with each other: one that `judges_by_company` sees each of them alone.
+        A doubtful line that is short gets more room (`DoubtRule`). `loose` crops are as the detector cuts them, with paper around the
+        writing (`InputRule.trim`). `apart` crops have nothing to do with each other: one that `judges_by_company` sees each of them alone.
         """
         if loose:
             crops = [closer(crop, self.spec.input) for crop in crops]
         rule, doubt = self.spec.input, self.spec.doubt
-        rule = replace(rule, min_width=max(min_columns, rule.min_width))
         alone = apart and self.judges_by_company
         answers = self._read_all(crops, rule, alone)
         again = [
@@ -79,15 +75,20 @@ class Recognizer:
         return answers
 
     def _read_all(self, crops: Sequence[NDArray[np.uint8]], rule: InputRule, alone: bool) -> list[LineText]:
-        read: dict[int, LineText | Unjudged] = {}
+        answers: dict[int, LineText] = {}
+        waiting: dict[int, LineText | Unjudged] = {}
         widths = [_filled(crop, rule) for crop in crops]
         for group in ([n] for n in range(len(crops))) if alone else batches(widths, rule):
             lines = [resize_line(crops[n], rule) for n in group]
             for number, answer in zip(group, self._read_batch(lines, rule), strict=True):
-                assert number not in read, "a line was read twice"
-                read[number] = answer
-        assert len(read) == len(crops), "one answer a crop"
-        return judged([read[n] for n in range(len(crops))], self.spec)
+                assert number not in answers | waiting, "a line was read twice"
+                waiting[number] = answer
+            if sum(len(one.index) for one in waiting.values() if isinstance(one, Unjudged)) >= AT_ONCE:
+                answers |= zip(waiting, judged(list(waiting.values()), self.spec), strict=True)
+                waiting = {}
+        answers |= zip(waiting, judged(list(waiting.values()), self.spec), strict=True)
+        assert len(answers) == len(crops), "one answer a crop"
+        return [answers[n] for n in range(len(crops))]
 
     def _read_batch(self, lines: Sequence[NDArray[np.uint8]], rule: InputRule) -> Sequence[LineText | Unjudged]:
         if rule.overlap and lines[0].shape[1] > rule.width:

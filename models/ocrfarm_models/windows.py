@@ -17,6 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ocrfarm_models.ctc import runs
+
 Index = NDArray[np.int64]
 Confidence = NDArray[np.float32]
 
@@ -93,8 +95,7 @@ def _marks(index: Index, blank: int) -> list[Mark]:
     """Runs of one class other than blank."""
     if not len(index):
         return []
-    starts = np.flatnonzero(np.concatenate(([True], index[1:] != index[:-1])))
-    ends = np.append(starts[1:], len(index))
+    starts, ends = runs(index)
     return [
         (int(index[a]), (a + b - 1) / 2)
         for a, b in zip(starts.tolist(), ends.tolist(), strict=True)

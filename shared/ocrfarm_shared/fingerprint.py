@@ -8,14 +8,14 @@ import json
 from ocrfarm_shared.contracts import OcrOptions
 
 # Raised by hand whenever a change in the pipeline's code changes what is read; part of every cache key.
-PIPELINE_VERSION = 3
+PIPELINE_VERSION = 4
 
 
 def cache_key(tenant: str, content: str, options: OcrOptions, models: dict[str, str]) -> str:
     """Key under which a reading may be answered again, 64 hexadecimal digits.
 
     A sha256 over tenant, content hash, options, model ids with their recipe versions, and the pipeline's version. `content` is
-    the hexadecimal sha256 of the upload; `models` maps each model id of the profile to its version. Scoped to the tenant,
+    the hexadecimal sha256 of the upload; `models` is what the profile reads with (profiles.read_with). Scoped to the tenant,
     because an answer that comes faster tells a stranger that somebody else sent this file.
     """
     parts = [PIPELINE_VERSION, tenant, content, options.model_dump(mode="json"), dict(sorted(models.items()))]

@@ -99,8 +99,14 @@ def get_profile(name: str) -> Profile:
         raise UnknownProfile(f"There is no profile {name!r}; there are: {', '.join(_table()[1])}.") from None
 
 
+def read_with(profile: Profile) -> dict[str, str]:
+    """What a cache key is made of beside the options: the version of each model by its registry id, and how far the first readers are
+    believed. Raises UnknownProfile as `model_versions` does."""
+    return model_versions(profile) | {f"first:{reader.model}": str(reader.error) for reader in profile.first}
+
+
 def model_versions(profile: Profile) -> dict[str, str]:
-    """The version of each model that a profile reads with, by registry id: what a cache key is made of beside the options.
+    """The version of each model that a profile reads with, by registry id.
 
     Raises UnknownProfile where profiles.toml has no version of one of them.
     """

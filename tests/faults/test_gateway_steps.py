@@ -27,7 +27,7 @@ def before(step: str, file: str, line: str) -> tuple[str, str, str]:
 STEPS = {
     "the upload is written": before("the upload is written", SPOOL, "        self._close()\n\n    def _remove"),
     "the upload is received": before(
-        "the upload is received", SUBMIT, "    versions = model_versions(get_profile(submission.ocr.profile))"
+        "the upload is received", SUBMIT, "    versions = read_with(get_profile(submission.ocr.profile))"
     ),
     "the upload is pinned": before("the upload is pinned", SUBMIT, "        await store()"),
     "its folder is made": before("its folder is made", BLOBS, "        temporary.replace(target)"),

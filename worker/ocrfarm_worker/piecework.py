@@ -18,6 +18,7 @@ from ocrfarm_worker.crop import Crop, Pixels, part
 
 # Rows that are looked at: above and below them, neighbouring lines reach into a crop.
 _ROWS = (0.2, 0.85)
+_LOOKED_AT = 64
 # Paper, specks allowed for, is a column with no more ink than this share of its rows; between two words there are so many side by side,
 # as a share of the height. Where a gap is blurred, a cut would take a stroke along.
 _PAPER, _LEAST = 0.07, 0.08
@@ -102,7 +103,13 @@ def lacks_a_space(image: Pixels, line: LineText) -> bool:
 
     A recogniser that learnt words more than lines is sure of `Agood`: certainty does not see it.
     """
-    ink, chars = _ink(image), line.chars
+    chars = line.chars
+    alone = {n for n, char in enumerate(chars) if char.char in _ALONE}
+    starts = {n for n in alone if n == 0 or chars[n - 1].char.isspace()}
+    ends = {n for n in alone if n + 1 == len(chars) or chars[n + 1].char.isspace()}
+    if not starts and not ends:
+        return False
+    ink = _ink(image)
     middles = [int((c.x_start + c.x_end) / 2 * len(ink)) for c in chars]
     letters, spaces, beside = [], [], []
     for n in range(len(chars) - 1):
@@ -113,9 +120,7 @@ def lacks_a_space(image: Pixels, line: LineText) -> bool:
                 spaces.append(_paper(ink[middles[n] : middles[n + 2] + 1]))
             continue
         letters.append(_paper(ink[middles[n] : middles[n + 1] + 1]))
-        first = chars[n].char in _ALONE and (n == 0 or chars[n - 1].char.isspace())
-        last = chars[n + 1].char in _ALONE and (n + 2 == len(chars) or chars[n + 2].char.isspace())
-        if first or last:
+        if n in starts or n + 1 in ends:
             beside.append(letters[-1])
     widest = max(beside, default=0)
     least = max(_APART * image.shape[0], _THAN_LETTERS * max(float(np.median(letters)), 1.0)) if letters else 0.0
@@ -129,9 +134,10 @@ def _paper(ink: NDArray[np.float64]) -> int:
 
 
 def _ink(image: Pixels) -> NDArray[np.float64]:
-    """Share 0..1 of ink in each column."""
+    """Share 0..1 of ink in each column, of no more than `_LOOKED_AT` rows."""
     top, bottom = (int(share * image.shape[0]) for share in _ROWS)
-    return np.asarray(inked(image[top : max(bottom, top + 1)], by_row=True).mean(axis=0))
+    rows = image[top : max(bottom, top + 1) : max(1, (bottom - top) // _LOOKED_AT)]
+    return np.asarray(inked(rows, by_row=True).mean(axis=0))
 
 
 def _widest(ink: NDArray[np.float64], offset: int, least: float) -> int | None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ocrfarm_models.cascade import UNREAD, doubtful, read_first, settled
-from ocrfarm_models.ctc import LineText
+from ocrfarm_models.ctc import Char, LineText
 from ocrfarm_models.engines import Engines
 from ocrfarm_models.recognizer import Recognizer
 from ocrfarm_shared.contracts import Line, Word
@@ -37,22 +37,22 @@ class Reading:
 
 def read(crops: Sequence[Crop], engines: Engines, *, orientation: bool) -> list[Reading]:
     """What each crop says, in the order given. With `orientation`, doubtful lines are tried in other ways as well."""
-    first = _first(crops, engines)
+    down = sideways(crops)
+    first = _first(crops, engines, down)
     readings = [Reading(crop, text) for crop, text in zip(crops, first, strict=True)]
     left = _mended(readings, engines)
-    again = _read([crops[i] for i in left], engines, orientation=orientation)
+    again = _read([crops[i] for i in left], engines, orientation=orientation, down=down)
     for i, reading in zip(left, _again_if_unsure(again, [first[i] for i in left], engines), strict=True):
         readings[i] = reading
     return readings
 
 
-def _first(crops: Sequence[Crop], engines: Engines) -> list[LineText]:
-    """By the profile's first readers, lines that run as the page does; the others, signs that stand one above the other among
-    them, are left to the recogniser."""
+def _first(crops: Sequence[Crop], engines: Engines, down: bool) -> list[LineText]:
+    """By the profile's first readers, lines that run as the page does (`down`: from top to bottom); the others, signs that stand one
+    above the other among them, are left to the recogniser."""
     said = [UNREAD] * len(crops)
     if not engines.first:
         return said
-    down = sideways(crops)
     along = [i for i, crop in enumerate(crops) if crop.tall == down]
     for i, text in zip(
         along, read_first([crops[i].image for i in along], engines.first, loose=_loose(crops)), strict=True
@@ -73,15 +73,13 @@ def _loose(crops: Sequence[Crop]) -> bool:
 
 def _mended(readings: list[Reading], engines: Engines) -> list[int]:
     """Put into `readings` the lines of which a few words were doubtful, those read by the recogniser; return the numbers of the lines
-    that are to be read as a whole."""
-    left = [
-        i
-        for i, reading in enumerate(readings)
-        if not settled(reading.text, engines.first) or lacks_a_space(reading.crop.image, reading.text)
-    ]
+    that are to be read as a whole. A line that lacks a space is one of them: the words beside it are sure, and wrong."""
+    close = {i for i, reading in enumerate(readings) if lacks_a_space(reading.crop.image, reading.text)}
+    left = [i for i, reading in enumerate(readings) if i in close or not settled(reading.text, engines.first)]
     work: list[tuple[int, Piece]] = [
         (i, one)
         for i in left
+        if i not in close
         for one in pieces(readings[i].crop.image, readings[i].text, doubtful(readings[i].text, engines.first))
     ]
     if not work:
@@ -101,16 +99,16 @@ def _mended(readings: list[Reading], engines: Engines) -> list[int]:
     return left
 
 
-def _read(crops: Sequence[Crop], engines: Engines, *, orientation: bool) -> list[Reading]:
-    """By the profile's recogniser alone."""
+def _read(crops: Sequence[Crop], engines: Engines, *, orientation: bool, down: bool = False) -> list[Reading]:
+    """By the profile's recogniser alone. `down`: the page's lines run from top to bottom, as far as is known of all of them."""
     readings = [Reading(crop, text) for crop, text in zip(crops, _ask(engines.recognizer, crops), strict=True)]
     if not orientation or engines.classifier is None:
         return readings
-    doubtful = [i for i, reading in enumerate(readings) if reading.text.confidence < _DOUBTFUL]
-    said = engines.classifier.flipped([piece(readings[i].crop.image) for i in doubtful])
-    again = [i for i, down in zip(doubtful, said, strict=True) if down]
+    unsure = [i for i, reading in enumerate(readings) if reading.text.confidence < _DOUBTFUL]
+    said = engines.classifier.flipped([piece(readings[i].crop.image) for i in unsure])
+    again = [i for i, turned in zip(unsure, said, strict=True) if turned]
     readings = _better(readings, again, [flip(readings[i].crop) for i in again], engines)
-    if sideways(crops):
+    if down:
         return readings
     stubs = [i for i, reading in enumerate(readings) if reading.crop.tall and shape(reading.crop) < _STUB]
     return _better(readings, stubs, [stand(readings[i].crop) for i in stubs], engines, margin=0.0)
@@ -129,9 +127,9 @@ def read_wholes(crops: Sequence[Crop], engines: Engines, *, orientation: Sequenc
     left = _mended(out, engines)
     readings = _read([crops[i] for i in left], engines, orientation=False)
     if engines.classifier is not None:
-        doubtful = [n for n, i in enumerate(left) if orientation[i] and readings[n].text.confidence < _DOUBTFUL]
-        high = [n for n in doubtful if crops[left[n]].image.shape[0] >= TALL * crops[left[n]].image.shape[1]]
-        readings = _better(readings, doubtful, [flip(crops[left[n]]) for n in doubtful], engines)
+        unsure = [n for n, i in enumerate(left) if orientation[i] and readings[n].text.confidence < _DOUBTFUL]
+        high = [n for n in unsure if crops[left[n]].image.shape[0] >= TALL * crops[left[n]].image.shape[1]]
+        readings = _better(readings, unsure, [flip(crops[left[n]]) for n in unsure], engines)
         readings = _better(readings, high, [turn(crops[left[n]]) for n in high], engines)
         readings = _better(readings, high, [flip(turn(crops[left[n]])) for n in high], engines)
     for i, reading in zip(left, _again_if_unsure(readings, [first[i] for i in left], engines), strict=True):
@@ -161,17 +159,42 @@ def _again_if_unsure(readings: list[Reading], first: Sequence[LineText], engines
 
 def _agree(text: LineText, before: LineText) -> bool:
     """Whether the second reader says what the first said, but for spaces that it dropped."""
-    if not before.chars or text.text.count(" ") > before.text.count(" "):
-        return False
-    return text.text == before.text or text.text.replace(" ", "") == before.text.replace(" ", "")
+    signs, spaces = _spaces(text)
+    signs_before, spaces_before = _spaces(before)
+    return bool(before.chars) and signs == signs_before and spaces.keys() <= spaces_before.keys()
+
+
+def _spaces(text: LineText) -> tuple[str, dict[int, Char]]:
+    """The signs between the spaces, and each space by the number of signs before it."""
+    signs = "".join(c.char for c in text.chars if not c.char.isspace())
+    spaces: dict[int, Char] = {}
+    count = 0
+    for char in text.chars:
+        if char.char.isspace():
+            spaces[count] = char
+        else:
+            count += 1
+    return signs, spaces
 
 
 def _with_spaces(text: LineText, before: LineText) -> LineText:
     """The reading with spaces that the first reader saw besides, where they agree on all else: of lines of documents on which the two
     differ, the large recogniser drops a space in one of five, the small one in one of twenty."""
-    if text.text == before.text or not _agree(text, before):
+    signs, spaces = _spaces(text)
+    signs_before, spaces_before = _spaces(before)
+    more = spaces_before.keys() - spaces.keys() - {0, len(signs)}
+    if signs != signs_before or not more:
         return text
-    return replace(text, text=before.text, chars=before.chars, model=f"{before.model}+{text.model}")
+    chars: list[Char] = []
+    count = 0
+    for char in text.chars:
+        if not char.char.isspace():
+            if count in more:
+                chars.append(spaces_before[count])
+            count += 1
+        chars.append(char)
+    said, sure = "".join(c.char for c in chars), sum(c.confidence for c in chars) / len(chars)
+    return replace(text, text=said, chars=tuple(chars), confidence=sure)
 
 
 def _better(

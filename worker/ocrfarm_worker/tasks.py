@@ -27,7 +27,7 @@ from ocrfarm_shared.ledger import artefact_calls, calls, node_calls
 from ocrfarm_shared.ledger.calls import Call, Recorded
 from ocrfarm_shared.ledger.records import ClaimedUnit
 from ocrfarm_shared.ledger.taking import Done, Taker, and_next, take
-from ocrfarm_shared.profiles import get_profile, model_versions
+from ocrfarm_shared.profiles import get_profile, read_with
 from ocrfarm_shared.queue import TASK_READ_UNIT
 from ocrfarm_shared.telemetry import log_context
 from ocrfarm_worker import counted, pipeline
@@ -264,7 +264,7 @@ def _finished(claimed: ClaimedUnit, page: Page) -> Call[Recorded]:
 
 def reader_of(profile: str) -> str:
     """What this release reads that profile with, as a run names it."""
-    return reader_print(model_versions(get_profile(profile)))
+    return reader_print(read_with(get_profile(profile)))
 
 
 def as_asked(claimed: ClaimedUnit) -> bool:

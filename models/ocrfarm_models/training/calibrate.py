@@ -117,7 +117,8 @@ def separation(said: np.ndarray, right: np.ndarray) -> float:
 
 
 def table(judged: Sequence[Judged], said: np.ndarray, rule: CertaintyRule) -> str:
-    """Return, by kind and expected error, the share of lines that is settled and the share of their characters that is wrong."""
+    """Return, by kind and expected error, the share of lines that is settled and the share of their characters that is wrong: before
+    the cascade's rule that no word may be unlikely."""
     rows = [f"{'kind':10s} {'right':>6s}  " + "  ".join(f"at {level:.3f}: settled wrong" for level in LEVELS)]
     for kind in sorted({j.kind for j in judged}):
         mine = [(j, float(p)) for j, p in zip(judged, said, strict=True) if j.kind == kind]

@@ -23,11 +23,9 @@ class Watched(Recognizer):
 
     asked = 0
 
-    def read(
-        self, crops: Sequence[NDArray[np.uint8]], *, min_columns: int = 0, loose: bool = False, apart: bool = False
-    ) -> list[LineText]:
+    def read(self, crops: Sequence[NDArray[np.uint8]], *, loose: bool = False, apart: bool = False) -> list[LineText]:
         self.asked += len(crops)
-        return super().read(crops, min_columns=min_columns, loose=loose, apart=apart)
+        return super().read(crops, loose=loose, apart=apart)
 
 
 @pytest.fixture

@@ -109,3 +109,16 @@ def test_a_slip_weighs_more_in_a_word_than_in_a_line() -> None:
     assert expected_error(0.5, 60, rule) == 1.0
     assert expected_error(0.51, 1, rule) == pytest.approx(0.735)
     assert expected_error(1.0, 0, rule) == 1.0
+
+
+def test_a_short_line_beside_a_very_long_one() -> None:
+    """What lies beyond the end of its text gathers nothing that would drown it."""
+    rng = np.random.default_rng(5)
+    steps, short = 2048, 40
+    posteriors = rng.dirichlet(np.ones(6) * 0.3, (2, steps)).astype(np.float32)
+    posteriors[1, short:] = np.eye(6, dtype=np.float32)[0]  # blank
+    text = np.array([1, 2, 3, 4, 5, 1])
+    (alone,) = text_probability(posteriors[1:, :short], [text])
+    together = text_probability(posteriors, [rng.integers(1, 6, steps // 4), text])
+    assert alone > 0
+    assert together[1] == pytest.approx(alone)

@@ -94,14 +94,6 @@ def test_the_weakest_character_is_told() -> None:
     assert decoded([(1, 0.75), (2, 0.25), (2, 0.5)]).weakest == 0.5
 
 
-@given(st.integers(1, 30), st.integers(0, 2**32 - 1))
-def test_probabilities_decode_as_their_reduction(steps: int, seed: int) -> None:
-    probabilities = np.random.default_rng(seed).dirichlet(np.ones(len(CLASSES)), steps).astype(np.float32)
-    index, confidence = probabilities.argmax(1), probabilities.max(1)
-    expected = ctc.decode(index, confidence, CLASSES, blank=0, model="m")
-    assert ctc.decode_probabilities(probabilities, CLASSES, blank=0, model="m") == expected
-
-
 def test_shapes_that_do_not_agree_are_refused() -> None:
     with pytest.raises(ValueError, match="one class and one confidence"):
         ctc.decode(np.zeros(3, np.int64), np.zeros(4, np.float32), CLASSES, blank=0, model="m")

@@ -63,7 +63,8 @@ def test_no_lines_and_empty_paper(recognizer: Recognizer) -> None:
 
 def test_a_doubtful_short_line_is_read_again_with_room(recognizer: Recognizer, draw_line: DrawLine) -> None:
     crop = draw_line("ok")
-    roomy = recognizer.read([crop], min_columns=320)[0]
+    wide = replace(recognizer.spec, doubt=DoubtRule(), input=replace(recognizer.spec.input, min_width=320))
+    roomy = Recognizer(wide, recognizer._session).read([crop])[0]
     never = Recognizer(replace(recognizer.spec, doubt=DoubtRule()), recognizer._session).read([crop])[0]
     always = Recognizer(replace(recognizer.spec, doubt=DoubtRule(1.1, 320)), recognizer._session).read([crop])[0]
     assert never.confidence != roomy.confidence
