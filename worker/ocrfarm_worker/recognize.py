@@ -21,8 +21,10 @@ _BETTER = 0.1
 # A high region that is not higher than so many times its width may be a lone upright letter or figure.
 _STUB = 3.0
 # A line read with less is read again by the profile's fallback, whose answer counts. In 8 bits, 19 of 20 words that full
-# precision reads right and 8 bits do not are below this, and one line in twenty of documents.
+# precision reads right and 8 bits do not are below this: so much is asked of a picture of a line or word.
 _UNSURE = 0.95
+# Of a page's line less: between the two lies half of what is read again, and full precision reads it no better.
+_UNSURE_OF_A_PAGE = 0.85
 # A piece of a line that is read with less, even then, may have been cut amiss: its line is read as a whole.
 _LOST = 0.8
 
@@ -148,7 +150,8 @@ def _again_if_unsure(readings: list[Reading], first: Sequence[LineText], engines
         unsure = [
             i
             for i, (reading, before) in enumerate(zip(readings, first, strict=True))
-            if reading.text.confidence < _UNSURE and not _agree(reading.text, before)
+            if reading.text.confidence < (_UNSURE_OF_A_PAGE if reading.crop.loose else _UNSURE)
+            and not _agree(reading.text, before)
         ]
         for i, text in zip(unsure, _ask(engines.fallback, [out[i].crop for i in unsure]), strict=True):
             out[i] = Reading(out[i].crop, text)
