@@ -29,7 +29,7 @@ class Engines:
     def load(cls, profile: Profile, *, threads: int = 1) -> Engines:
         """Open and warm the profile's models. Raises ModelUnavailable with a sentence that says what to do."""
         hold_memory()
-        return cls(
+        loaded = cls(
             profile=profile.name,
             detector=Detector.open(resolve(profile.detector), threads=threads) if profile.detector else None,
             recognizer=Recognizer.open(resolve(profile.recognizer), threads=threads),
@@ -43,6 +43,8 @@ class Engines:
                 for reader in profile.first
             ),
         )
+        loaded.rest()  # what opening and warming took is three times what the models keep
+        return loaded
 
     def rest(self) -> None:
         """Between two pages: give the memory that the last one took back to the system."""

@@ -28,3 +28,21 @@ assert after - before < 250e6, after - before
 
 def test_freed_memory_is_given_back() -> None:
     subprocess.run([sys.executable, "-c", SCRIPT], check=True, timeout=60)
+
+
+LOADED = """
+import psutil
+from ocrfarm_models.engines import Engines
+from ocrfarm_shared.profiles import default_profile, get_profile
+
+engines = Engines.load(get_profile(default_profile()))
+before = psutil.Process().memory_info().rss
+engines.rest()
+given_back = before - psutil.Process().memory_info().rss
+assert given_back < 30e6, given_back
+"""
+
+
+def test_what_loading_took_is_given_back() -> None:
+    """A process that waits for its first page holds no more than one that has read some."""
+    subprocess.run([sys.executable, "-c", LOADED], check=True, timeout=60)
