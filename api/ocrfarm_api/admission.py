@@ -40,7 +40,7 @@ SMALL_BYTES = 2_000_000
 AGAIN_S = 0.25  # a tenant who was let in is let in again for so long with small documents, unasked
 LOOK_S = 0.5  # how old the figures of disk and Redis may be
 RESERVED = 0.1  # of Redis' memory: for what is under way, its bookkeeping, and buffers
-ENDING_BYTES = 4096  # and for each job under way, so much for the result that it will leave
+PAGE_BYTES = 4096  # and for each page under way, so much at least for the result that it will leave
 LEAST_S, MOST_S = 1.0, 60.0
 
 
@@ -76,11 +76,11 @@ class Headroom:
                 log.warning("Redis does not let the gateway see its memory (INFO); it is refused only when it is full")
                 self.redis_used = 1
 
-    def trouble(self, settings: Settings, active: int) -> str | None:
-        """Why nothing is taken, as a sentence; None where there is room."""
+    def trouble(self, settings: Settings, promised: int = 0) -> str | None:
+        """Why nothing is taken, as a sentence; None where there is room. `promised`: bytes of Redis that what was accepted will take."""
         if self.free_disk < settings.min_free_disk_bytes:
             return "The farm's disk is nearly full; try again after Retry-After seconds."
-        if self.redis_most and self.redis_used + active * ENDING_BYTES > (1 - RESERVED) * self.redis_most:
+        if self.redis_most and self.redis_used + promised > (1 - RESERVED) * self.redis_most:
             return (
                 "The farm's memory for jobs is nearly full, and kept for those that were accepted; try again after Retry-After "
                 "seconds."
@@ -134,7 +134,9 @@ async def admit(
         if refusal is not None and not perhaps_repeated:
             raise refused(refusal, limits)
     await farm.headroom.look(farm)
-    if trouble := farm.headroom.trouble(farm.settings, asked.active):
+    # A document that was not opened yet is a page at least.
+    promised = max(asked.active, asked.pages) * max(PAGE_BYTES, asked.page_bytes)
+    if trouble := farm.headroom.trouble(farm.settings, promised):
         # Room comes as jobs end and their results expire: when a tenth of those under way have ended it is worth another look.
         seconds = asked.active / 10 / asked.pace if asked.pace else MOST_S / 2
         raise FarmFull(trouble, retry_after=min(MOST_S, max(LEAST_S, seconds)))

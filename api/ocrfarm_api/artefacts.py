@@ -57,7 +57,7 @@ async def made(farm: Farm, caller: Caller, job_id: str, artefact: Artefact, wait
 
 async def _ask(farm: Farm, caller: Caller, job_id: str, artefact: Artefact, lost: str | None) -> Asked:
     await farm.headroom.look(farm)
-    trouble = farm.headroom.trouble(farm.settings, active=0)
+    trouble = farm.headroom.trouble(farm.settings)
     most = 0 if trouble else artefact_calls.MOST_MAKING
     asked = await farm.ledger(artefact_calls.ask(caller.tenant, job_id, artefact, most_making=most, lost=lost))
     if asked.outcome == "unknown":

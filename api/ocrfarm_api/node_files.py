@@ -61,7 +61,7 @@ async def keep_made(
     if claimed is None:
         raise BadOption("Say what is sent: `Content-Digest: sha-256=:BASE64:`.")
     await farm.headroom.look(farm)
-    if trouble := farm.headroom.trouble(farm.settings, active=0):
+    if trouble := farm.headroom.trouble(farm.settings):
         raise FarmFull(trouble, retry_after=FULL_S)
     spool = Spool(farm.blobs.incoming, farm.threads, MOST_MADE_BYTES, farm.settings.min_free_disk_bytes)
     try:

@@ -64,13 +64,17 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Admission:
-    """`over`: the tenant's limit that refuses; `full`: the farm's. `active`: jobs under way; `pace`: jobs that end in a second."""
+    """`over`: the tenant's limit that refuses; `full`: the farm's. `active`: jobs under way; `pace`: jobs that end in a second; `pages`:
+    still to be read; `page_bytes`: what one takes in Redis, on average, 0 where none was read yet."""
 
     over: Refusal | None
     full: Refusal | None
     active: int
     pace: float
+    pages: int
+    page_bytes: int
 
     @classmethod
     def of(cls, answer: dict[str, Any]) -> Self:
-        return cls(Refusal.of(answer.get("over")), Refusal.of(answer.get("full")), answer["active"], answer["pace"])
+        counts = (answer["active"], answer["pace"], answer["pages"], answer["page_bytes"])
+        return cls(Refusal.of(answer.get("over")), Refusal.of(answer.get("full")), *counts)

@@ -72,6 +72,13 @@ def test_a_repeated_request_is_answered_with_its_job_whatever_the_quota_says_now
     assert (again.status_code, again.json()["id"]) == (202, first.json()["id"])
 
 
+def test_documents_that_are_still_to_be_opened_are_a_page_each(gateway: Gateway) -> None:
+    """Else any number of them could be sent at once."""
+    headers = client(gateway, "a", pages_per_day=3)
+    answers = [post(gateway, headers, f"%PDF-1.7\n number {n}".encode()).status_code for n in range(5)]
+    assert answers == [202, 202, 202, 429, 429]
+
+
 def test_pages_a_day(gateway: Gateway) -> None:
     """They are known once a document was opened; what comes then is refused. What the cache answers costs none."""
     headers = client(gateway, "a", pages_per_day=5)

@@ -304,3 +304,13 @@ def test_an_ended_batch_expires_and_tells_its_webhook(bench: Bench) -> None:
     for key in bench.kept():
         if bench.batch in key:
             assert bench.ledger.redis.ttl(key) > 0, key
+
+
+def test_batches_that_ran_out_unseen_are_no_part_of_the_quota(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their records are gone before the list that holds them is looked through."""
+    monkeypatch.setattr(batch_calls, "MOST_BATCHES", 3)
+    gone = [bench.open() for _ in range(2)]
+    assert bench.open() == ""  # the first is `bench.batch`
+    bench.ledger.redis.delete(*(f"{bench.settings.namespace}:batch:{batch}" for batch in gone))
+    assert all(bench.open() for _ in gone)
+    assert bench.open() == ""

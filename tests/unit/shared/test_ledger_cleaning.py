@@ -136,6 +136,17 @@ def test_uploads_of_jobs_whose_records_ran_out_unseen_are_freed(bench: Bench) ->
     assert bench.ledger.redis.exists(bench.key("blob", kept))
 
 
+def test_what_one_dispatcher_unlinks_is_not_given_to_another(bench: Bench) -> None:
+    """One that led until now may still be at it when the next looks for orphans."""
+    job = bench.submit("old").job_id
+    bench.read()
+    bench.ledger(calls.delete(TENANT, job))
+    blob = f"{TENANT}/old"
+    assert bench.ledger(calls.reap(grace_s=0)) == [blob]
+    assert bench.ledger(calls.reap(grace_s=0, orphans=[blob])) == []
+    assert bench.ledger(calls.reap(grace_s=0, done=[blob], orphans=[blob])) == [blob]
+
+
 def test_deleting_a_job_leaves_the_later_one_of_its_idempotency_key_alone(bench: Bench) -> None:
     first = bench.submit("one", "key")
     bench.ledger(calls.cancel(TENANT, first.job_id))

@@ -164,6 +164,31 @@ def test_a_loop_of_jobs_that_end_at_once_does_not_fill_redis(desk: Desk, how: st
     assert desk.submit(limits).outcome == "new"
 
 
+def test_records_that_ran_out_unseen_are_no_part_of_the_quota(desk: Desk) -> None:
+    """A farm that stood still for longer than its records live: Redis forgot the jobs, their entries are left."""
+    limits = replace(NONE, records=3)
+    results = desk.key("results", "a")
+    desk.ledger.redis.zadd(results, {f"job_{n}": time.time() - 86400 - n for n in range(5)})
+    for _ in range(3):
+        assert desk.submit(limits).outcome == "new"
+        desk.read_all()
+    assert refused(desk.submit(limits)) == ("quota", "records")
+    assert desk.ledger.redis.zcard(results) == 3
+
+
+def test_what_is_still_to_be_read_is_told(desk: Desk) -> None:
+    """So that room is kept for it: pages of documents that were opened, and what a page takes by the last ones that were read."""
+    asked = desk.ledger(calls.admit("a", NONE))
+    assert (asked.active, asked.pages, asked.page_bytes) == (0, 0, 0)
+    for _ in range(5):
+        desk.submit(NONE)
+    assert desk.ledger(calls.admit("a", NONE)).pages == 5
+    assert desk.read_all() == 5
+    asked = desk.ledger(calls.admit("a", NONE))
+    assert asked.pages == 0
+    assert 50 < asked.page_bytes < 1000  # empty pages
+
+
 def test_records_that_answer_410_are_bounded_too(desk: Desk) -> None:
     limits = replace(NONE, records=3)
     for _ in range(30):

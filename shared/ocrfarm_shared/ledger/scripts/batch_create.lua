@@ -13,6 +13,11 @@ if idem then
 end
 local index = key('batches', b.tenant)
 call('ZREMRANGEBYSCORE', index, '-inf', stamp(NOW - A.index_ttl))
+if call('ZCARD', index) >= A.most_batches then
+  for _, id in ipairs(call('ZRANGE', index, 0, 99)) do
+    if call('EXISTS', key('batch', id)) == 0 then call('ZREM', index, id) end
+  end
+end
 if call('ZCARD', index) >= A.most_batches then return reply({outcome = 'quota'}) end
 call('HSET', k, 'id', b.id, 'tenant', b.tenant, 'state', '', 'created', stamp(NOW), 'closed', '', 'ended', '', 'stop', '',
   'open_s', A.open_s, 'submission', A.submission, 'tag', text(b.tag), 'priority', b.priority, 'profile', b.profile,

@@ -7,6 +7,9 @@ local rk = key('run', u.run)
 call('HSET', key('run', u.run, 'p'), u.number, BYTES)
 if not A.cacheable then call('HSET', rk, 'uncacheable', '1') end
 count('pages_read')
+-- What a page takes here, a mean that forgets: admit.lua tells it, so that room is kept for the pages that are still to come.
+local mean = tonumber(call('HGET', key('stats'), 'page_bytes') or '') or #BYTES
+call('HSET', key('stats'), 'page_bytes', string.format('%.0f', mean + (#BYTES - mean) / 50))
 for name, n in pairs(A.counters) do count(name, n) end
 local bucket = key('rate', string.format('%d', math.floor(NOW / 10)))
 if call('INCR', bucket) == 1 then call('EXPIRE', bucket, 120) end

@@ -7,7 +7,7 @@ call('HSET', rk, 'total', #A.pages, 'page_count', A.page_count)
 for i = 1, #A.pages, 1000 do  -- unpack() has a limited stack
   call('RPUSH', key('run', u.run, 'n'), unpack(A.pages, i, math.min(i + 999, #A.pages)))
 end
-count_pages(run.tenant, #A.pages)
+count_pages(run.tenant, #A.pages - 1)  -- one was counted when it came
 count('pages_behind', #A.pages)  -- known, and in no lane yet
 stock(u.run, run, A.window)
 event({run = u.run, total = #A.pages})

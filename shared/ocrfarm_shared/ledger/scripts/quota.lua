@@ -73,8 +73,11 @@ local function over_quota(tenant, bytes, waits, repeated)
   if wait > 0 then return {limit = 'pages_per_day', seconds = wait} end
   local active = call('ZCARD', key('active', tenant))
   if waits and limits.queued > 0 and active >= limits.queued then return {limit = 'queued', seconds = come_again(tenant)} end
-  if limits.records > 0 and active + call('ZCARD', key('results', tenant)) >= limits.records then
-    local first = call('ZRANGE', key('results', tenant), 0, 0, 'WITHSCORES')
+  -- By their expiry: of what a farm that stood still for days has lost unseen, the entry may still be there. Nothing is written here, or a full
+  -- Redis would take what comes after (it refuses a script's first write alone).
+  local kept = stamp(NOW - 3600)
+  if limits.records > 0 and active + call('ZCOUNT', key('results', tenant), kept, '+inf') >= limits.records then
+    local first = call('ZRANGEBYSCORE', key('results', tenant), kept, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
     local seconds = first[2] and tonumber(first[2]) - NOW or come_again(tenant)
     return {limit = 'records', seconds = math.max(1, math.min(3600, seconds))}
   end

@@ -27,6 +27,7 @@ local function consider(blob)
   local pinned = call('ZSCORE', key('pins'), blob)
   if wanted(blob) or made_of_a_run(blob) then return true end
   if pinned and tonumber(pinned) >= NOW then return false end
+  if call('EXISTS', key('reaping', blob)) == 1 then return false end  -- a dispatcher that led until now is at it
   call('SET', key('reaping', blob), '1', 'EX', 30)
   free[#free + 1] = blob
   return true

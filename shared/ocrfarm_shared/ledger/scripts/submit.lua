@@ -91,7 +91,7 @@ if not hit then
     call('HSET', key('unit', unit), 'run', run_id, 'kind', A.plan and 'plan' or 'page', 'number', number, 'state', 'waiting', 'attempt', '0')
     call('SADD', key('run', run_id, 'b'), unit)
     call('SADD', key('profiles'), A.profile)
-    if not A.plan then count_pages(j.tenant, 1) end
+    count_pages(j.tenant, 1)  -- of a document that is still to be opened its plan counts the rest
     enqueue(A.profile, j.priority, j.tenant, unit)
   end
 end
