@@ -41,10 +41,10 @@ def read_first(
     said = [UNREAD] * len(crops)
     left = list(range(len(crops)))
     for reader in readers:
-        probes = left if apart else left[:: max(1, len(left) // PROBES)][:PROBES]
+        probes = [] if apart else left[:: max(1, len(left) // PROBES)][:PROBES]
         asked = set(probes)
         _ask(crops, probes, reader, said, loose, apart)
-        if not apart and len(probes) == PROBES and not any(_kept(said[i], reader) for i in probes):
+        if len(probes) == PROBES and not any(_kept(said[i], reader) for i in probes):
             continue
         _ask(crops, [i for i in left if i not in asked], reader, said, loose, apart)
         left = [i for i in left if not _kept(said[i], reader)]

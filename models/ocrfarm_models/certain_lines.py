@@ -39,10 +39,7 @@ class Unjudged:
 
 
 def judged(lines: Sequence[LineText | Unjudged], spec: ModelSpec) -> list[LineText]:
-    """The lines, those that were not judged yet with their certainty; whether they were read in one batch or each alone.
-
-    Columns of blank make those that are judged together equally long, and change no spelling.
-    """
+    """The lines, those that were not judged yet with their certainty; whether they were read in one batch or each alone."""
     out = {n: line for n, line in enumerate(lines) if isinstance(line, LineText)}
     rest = {n: line for n, line in enumerate(lines) if isinstance(line, Unjudged)}
     sizes = {n: (len(line.index), len(line.text.chars)) for n, line in rest.items()}
@@ -68,13 +65,20 @@ def _groups(sizes: Mapping[int, tuple[int, int]]) -> Iterator[tuple[list[int], i
 
 
 def _judged_at_once(lines: Sequence[Unjudged], columns: int, spec: ModelSpec) -> list[LineText]:
-    posteriors = np.zeros((len(lines), columns, lines[0].posterior.shape[1]), np.float32)
-    posteriors[:, :, spec.blank] = 1.0
+    posteriors = _padded([line.posterior for line in lines], columns, spec.blank)
     index = np.full((len(lines), columns), spec.blank, np.int64)
-    for row, line in enumerate(lines):
-        posteriors[row, : len(line.index)] = line.posterior
-        index[row, : len(line.index)] = line.index
+    for row, line in zip(index, lines, strict=True):
+        row[: len(line.index)] = line.index
     return certain([line.text for line in lines], posteriors, index, [line.filled for line in lines], spec)
+
+
+def _padded(views: Sequence[NDArray[np.float32]], columns: int, blank: int) -> NDArray[np.float32]:
+    """Posteriors (T, classes) of several widths side by side, (N, columns, classes): columns more of blank change no spelling."""
+    out = np.zeros((len(views), columns, views[0].shape[1]), np.float32)
+    out[:, :, blank] = 1.0
+    for row, view in zip(out, views, strict=True):
+        row[: len(view)] = view
+    return out
 
 
 def certain(
@@ -129,10 +133,7 @@ def _shares(
     """Probability of each word's text in its columns, (words,): words of like width together."""
     shares = np.zeros(len(views))
     for some, columns in _groups({n: (len(view), len(classes[n])) for n, view in enumerate(views)}):
-        room = np.zeros((len(some), columns, views[some[0]].shape[1]), np.float32)
-        room[:, :, blank] = 1.0  # a column more of blank changes no spelling
-        for row, n in zip(room, some, strict=True):
-            row[: len(views[n])] = views[n]
+        room = _padded([views[n] for n in some], columns, blank)
         shares[some] = certainty.text_probability(room, [classes[n] for n in some], blank)
     return shares
 

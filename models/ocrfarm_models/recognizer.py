@@ -77,15 +77,18 @@ class Recognizer:
     def _read_all(self, crops: Sequence[NDArray[np.uint8]], rule: InputRule, alone: bool) -> list[LineText]:
         answers: dict[int, LineText] = {}
         waiting: dict[int, LineText | Unjudged] = {}
+        gathered = 0  # columns of those that wait to be judged
         widths = [_filled(crop, rule) for crop in crops]
         for group in ([n] for n in range(len(crops))) if alone else batches(widths, rule):
             lines = [resize_line(crops[n], rule) for n in group]
             for number, answer in zip(group, self._read_batch(lines, rule), strict=True):
-                assert number not in answers | waiting, "a line was read twice"
+                assert number not in answers, "a line was read twice"
+                assert number not in waiting, "a line was read twice"
                 waiting[number] = answer
-            if sum(len(one.index) for one in waiting.values() if isinstance(one, Unjudged)) >= AT_ONCE:
+                gathered += len(answer.index) if isinstance(answer, Unjudged) else 0
+            if gathered >= AT_ONCE:
                 answers |= zip(waiting, judged(list(waiting.values()), self.spec), strict=True)
-                waiting = {}
+                waiting, gathered = {}, 0
         answers |= zip(waiting, judged(list(waiting.values()), self.spec), strict=True)
         assert len(answers) == len(crops), "one answer a crop"
         return [answers[n] for n in range(len(crops))]

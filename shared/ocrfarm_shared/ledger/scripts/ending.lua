@@ -16,11 +16,6 @@ local function end_job(id, job, state, failure)
   call('EXPIRE', k, math.ceil(tonumber(job.result_ttl) + tonumber(job.record_ttl)))
   call('ZADD', key('expiry'), stamp(expires), id)
   call('ZADD', key('results', job.tenant), stamp(expires), id)
-  -- What was lost unseen goes here, a few at a time; with commands that the users of older farms may use.
-  local oldest = call('ZRANGE', key('results', job.tenant), 0, 1, 'WITHSCORES')
-  for i = 1, #oldest, 2 do
-    if tonumber(oldest[i + 1]) < NOW - 3600 then call('ZREM', key('results', job.tenant), oldest[i]) end
-  end
   if call('ZREM', key('active'), id) == 1 and state ~= 'cancelled' then
     tally('ends', '')
     tally('ends', job.tenant)

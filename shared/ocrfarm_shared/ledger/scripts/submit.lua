@@ -117,6 +117,7 @@ for _, index in ipairs({key('jobs', j.tenant), given(j.tag) and key('tag', j.ten
   call('ZREMRANGEBYSCORE', index, '-inf', stamp(NOW - A.index_ttl))
   call('EXPIRE', index, math.ceil(A.index_ttl))
 end
+call('ZREMRANGEBYSCORE', key('results', j.tenant), '-inf', stamp(NOW - 3600))  -- and of results what ran out unseen
 -- Records that only answer 410 any more go early where a tenant has more of them than jobs with results: of the oldest ten, for each new one.
 if A.limits.records > 0 and call('ZCARD', key('jobs', j.tenant)) > 4 * A.limits.records then
   for _, id in ipairs(call('ZRANGE', key('jobs', j.tenant), 0, 9)) do
